@@ -1,0 +1,168 @@
+import { ArenaTime } from "../../src/native/arena.js";
+import { S_IFCHR } from "../../src/vfs/attributes.js";
+import {
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOSPC,
+  ENOTDIR,
+  ENOTEMPTY,
+  type Status,
+} from "../../src/vfs/errno.js";
+import type { Caller, VfsNode } from "../../src/vfs/node.js";
+import { MAX_DIRECTORY_ENTRIES } from "./directory-entries.js";
+import { DirectoryNode, type MemoryNode } from "./nodes.js";
+import type { LiveEntry, MemoryTree } from "./tree.js";
+
+const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
+const RENAME_WHITEOUT = 4;
+
+/** One end of a rename. */
+interface Place {
+  readonly directory: DirectoryNode;
+  readonly name: string;
+}
+
+/** Whether `directory` is `node` or lies below it. */
+function isWithin(directory: DirectoryNode, node: MemoryNode): boolean {
+  for (let current = directory; ; current = current.parent) {
+    if (current === node) {
+      return true;
+    }
+    if (current.parent === current) {
+      return false;
+    }
+  }
+}
+
+/** Why the rename cannot be, in Linux' order, or 0. */
+function refusal(source: LiveEntry, from: Place, to: Place, target: LiveEntry | undefined, flags: number): Status {
+  const exchange = (flags & RENAME_EXCHANGE) !== 0;
+  if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
+    return -EEXIST;
+  }
+  if (target === undefined && exchange) {
+    return -ENOENT;
+  }
+  if (source.node instanceof DirectoryNode && isWithin(to.directory, source.node)) {
+    return -EINVAL;
+  }
+  if (target?.node instanceof DirectoryNode && isWithin(from.directory, target.node)) {
+    return exchange ? -EINVAL : -ENOTEMPTY;
+  }
+  if (target === undefined || exchange || target.node === source.node) {
+    return 0;
+  }
+  if (source.node instanceof DirectoryNode) {
+    if (!(target.node instanceof DirectoryNode)) {
+      return -ENOTDIR;
+    }
+    return target.node.entries.size > 0 ? -ENOTEMPTY : 0;
+  }
+  return target.node instanceof DirectoryNode ? -EISDIR : 0;
+}
+
+/** Moves a directory's ".." from one parent to the other. */
+function reparent(node: MemoryNode, from: DirectoryNode, to: DirectoryNode): void {
+  if (node instanceof DirectoryNode) {
+    from.nlink--;
+    to.nlink++;
+    node.parent = to;
+  }
+}
+
+function exchange(tree: MemoryTree, from: Place, source: LiveEntry, to: Place, target: LiveEntry): void {
+  const { node } = source;
+  source.node = target.node;
+  target.node = node;
+  reparent(target.node, from.directory, to.directory);
+  reparent(source.node, to.directory, from.directory);
+  touchAll(tree, from, to, [source.node, target.node]);
+}
+
+function touchAll(tree: MemoryTree, from: Place, to: Place, nodes: MemoryNode[]): void {
+  tree.store.touch(from.directory, ArenaTime.MTIME | ArenaTime.CTIME);
+  if (to.directory !== from.directory) {
+    tree.store.touch(to.directory, ArenaTime.MTIME | ArenaTime.CTIME);
+  }
+  for (const node of nodes) {
+    tree.store.touch(node, ArenaTime.CTIME);
+  }
+}
+
+function move(tree: MemoryTree, from: Place, source: LiveEntry, to: Place, target: LiveEntry | undefined): void {
+  const { node } = source;
+  tree.removeEntry(from.directory, source);
+  if (target === undefined) {
+    tree.addEntry(to.directory, to.name, node);
+  } else {
+    // The name keeps its place in the directory: whoever reads it meets it once.
+    const replaced = target.node;
+    target.node = node;
+    if (replaced instanceof DirectoryNode) {
+      to.directory.nlink--;
+    }
+    if (node instanceof DirectoryNode) {
+      to.directory.nlink++;
+      node.parent = to.directory;
+    }
+    tree.dropName(replaced);
+  }
+  touchAll(tree, from, to, [node]);
+}
+
+/** renameat2(2). `from` and `to` are directories of the tree. */
+export function rename(
+  tree: MemoryTree,
+  caller: Caller,
+  from: { parent: VfsNode; name: string },
+  to: { parent: VfsNode; name: string },
+  flags: number,
+): Status {
+  const swaps = (flags & RENAME_EXCHANGE) !== 0;
+  const leavesWhiteout = (flags & RENAME_WHITEOUT) !== 0;
+  if (
+    (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0 ||
+    (swaps && (flags & ~RENAME_EXCHANGE) !== 0)
+  ) {
+    return -EINVAL;
+  }
+  const fromDirectory = tree.directory(from.parent);
+  const toDirectory = tree.directory(to.parent);
+  if (typeof fromDirectory === "number") {
+    return fromDirectory;
+  }
+  if (typeof toDirectory === "number") {
+    return toDirectory;
+  }
+  const source = tree.entry(fromDirectory, from.name);
+  if (typeof source === "number") {
+    return source;
+  }
+  const found = tree.entry(toDirectory, to.name);
+  const target = typeof found === "number" ? undefined : found;
+  const fromPlace = { directory: fromDirectory, name: from.name };
+  const toPlace = { directory: toDirectory, name: to.name };
+  const refused = refusal(source, fromPlace, toPlace, target, flags);
+  if (refused !== 0 || target?.node === source.node) {
+    return refused;
+  }
+  if (swaps && target !== undefined) {
+    exchange(tree, fromPlace, source, toPlace, target);
+    return 0;
+  }
+  if (target === undefined && toDirectory.entries.size >= MAX_DIRECTORY_ENTRIES) {
+    return -ENOSPC;
+  }
+  // Room for the whiteout is taken before anything changes.
+  if (leavesWhiteout && tree.store.inodeLimit > 0 && tree.store.inodesFree < 1) {
+    return -ENOSPC;
+  }
+  move(tree, fromPlace, source, toPlace, target);
+  if (leavesWhiteout) {
+    tree.createSpecial(caller, fromDirectory, from.name, S_IFCHR, 0);
+  }
+  return 0;
+}

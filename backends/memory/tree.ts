@@ -1,0 +1,246 @@
+import { ArenaTime } from "../../src/native/arena.js";
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "../../src/vfs/attributes.js";
+import {
+  EEXIST,
+  EISDIR,
+  EMLINK,
+  ENOENT,
+  ENOSPC,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
+import type { Caller, VfsNode } from "../../src/vfs/node.js";
+import { type DirectoryEntry, MAX_DIRECTORY_ENTRIES } from "./directory-entries.js";
+import { DirectoryNode, FileNode, type MemoryNode, type Ownership, SpecialNode, SymlinkNode } from "./nodes.js";
+import { LONG_SYMLINK_BYTES, type MemoryStore } from "./store.js";
+
+const S_IXGRP = 0o010;
+/** nlink is 32 bits wide; tmpfs has no other limit. */
+export const MAX_LINKS = 0xffff_ffff;
+
+/** An entry that is in its directory. */
+export type LiveEntry = DirectoryEntry<MemoryNode> & { node: MemoryNode };
+
+/** Names and what they stand for. */
+export class MemoryTree {
+  readonly store: MemoryStore;
+  readonly root: DirectoryNode;
+
+  constructor(store: MemoryStore, rootMode: number) {
+    this.store = store;
+    store.takeInode();
+    this.root = new DirectoryNode(
+      store.nextIno(),
+      { mode: S_IFDIR | rootMode, uid: 0, gid: 0 },
+      undefined,
+    );
+    store.stampNew(this.root);
+  }
+
+  /** A node as a directory that names can be looked up in. -ENOTDIR, -ENOENT when it was removed. */
+  directory(node: VfsNode): Result<DirectoryNode> {
+    if (!(node instanceof DirectoryNode)) {
+      return -ENOTDIR;
+    }
+    return node.removed ? -ENOENT : node;
+  }
+
+  /** -ENOENT. */
+  entry(directory: DirectoryNode, name: string): Result<LiveEntry> {
+    return (directory.entries.get(name) as LiveEntry | undefined) ?? -ENOENT;
+  }
+
+  /**
+   * Makes a node of any type under a name. `rdev` is for devices, `target` for symbolic links. Errors
+   * in Linux' order: ENOTDIR, ENOENT, EEXIST, ENOSPC.
+   */
+  create<Node extends MemoryNode>(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    make: (ino: number, ownership: Ownership, directory: DirectoryNode) => Node,
+  ): Result<Node> {
+    const directory = this.directory(parent);
+    if (typeof directory === "number") {
+      return directory;
+    }
+    if (directory.entries.get(name) !== undefined) {
+      return -EEXIST;
+    }
+    if (directory.entries.size >= MAX_DIRECTORY_ENTRIES || !this.store.takeInode()) {
+      return -ENOSPC;
+    }
+    const node = make(this.store.nextIno(), this.#ownership(caller, directory, mode), directory);
+    this.store.stampNew(node);
+    this.addEntry(directory, name, node);
+    return node;
+  }
+
+  createFile(caller: Caller, parent: VfsNode, name: string, mode: number): Result<FileNode> {
+    const fileMode = S_IFREG | (mode & ~S_IFMT);
+    return this.create(caller, parent, name, fileMode, (ino, ownership) => new FileNode(ino, ownership));
+  }
+
+  createDirectory(caller: Caller, parent: VfsNode, name: string, mode: number): Result<DirectoryNode> {
+    return this.create(
+      caller,
+      parent,
+      name,
+      S_IFDIR | (mode & ~S_IFMT),
+      (ino, ownership, directory) => new DirectoryNode(ino, ownership, directory),
+    );
+  }
+
+  createSpecial(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    rdev: number,
+  ): Result<SpecialNode> {
+    return this.create(caller, parent, name, mode, (ino, ownership) => new SpecialNode(ino, ownership, rdev));
+  }
+
+  createSymlink(caller: Caller, parent: VfsNode, name: string, target: string): Result<SymlinkNode> {
+    const isLong = target.length >= LONG_SYMLINK_BYTES;
+    if (isLong && this.store.arena.charge(1) < 0) {
+      const directory = this.directory(parent);
+      const exists = typeof directory !== "number" && directory.entries.get(name) !== undefined;
+      return typeof directory === "number" ? directory : exists ? -EEXIST : -ENOSPC;
+    }
+    const stored = isLong ? Buffer.from(target, "latin1") : target;
+    const node = this.create(
+      caller,
+      parent,
+      name,
+      S_IFLNK | 0o777,
+      (ino, ownership) => new SymlinkNode(ino, ownership, stored),
+    );
+    if (isLong && typeof node === "number") {
+      this.store.arena.charge(-1);
+    }
+    return node;
+  }
+
+  /** link(2). */
+  link(node: MemoryNode, newParent: VfsNode, newName: string): Status {
+    const directory = this.directory(newParent);
+    if (typeof directory === "number") {
+      return directory;
+    }
+    if (directory.entries.get(newName) !== undefined) {
+      return -EEXIST;
+    }
+    if (node instanceof DirectoryNode) {
+      return -EPERM;
+    }
+    if (node.nlink === 0) {
+      return -ENOENT;
+    }
+    if (node.nlink >= MAX_LINKS) {
+      return -EMLINK;
+    }
+    if (directory.entries.size >= MAX_DIRECTORY_ENTRIES || !this.store.takeInode()) {
+      return -ENOSPC;
+    }
+    node.nlink++;
+    this.store.touch(node, ArenaTime.CTIME);
+    this.addEntry(directory, newName, node);
+    return 0;
+  }
+
+  unlink(parent: VfsNode, name: string): Status {
+    const directory = this.directory(parent);
+    if (typeof directory === "number") {
+      return directory;
+    }
+    const entry = this.entry(directory, name);
+    if (typeof entry === "number") {
+      return entry;
+    }
+    if (entry.node instanceof DirectoryNode) {
+      return -EISDIR;
+    }
+    const { node } = entry;
+    this.removeEntry(directory, entry);
+    this.dropName(node);
+    return 0;
+  }
+
+  rmdir(parent: VfsNode, name: string): Status {
+    const directory = this.directory(parent);
+    if (typeof directory === "number") {
+      return directory;
+    }
+    const entry = this.entry(directory, name);
+    if (typeof entry === "number") {
+      return entry;
+    }
+    if (!(entry.node instanceof DirectoryNode)) {
+      return -ENOTDIR;
+    }
+    if (entry.node.entries.size > 0) {
+      return -ENOTEMPTY;
+    }
+    const { node } = entry;
+    this.removeEntry(directory, entry);
+    this.dropName(node);
+    return 0;
+  }
+
+  /** Adds a name; the directory's link count and times follow. */
+  addEntry(directory: DirectoryNode, name: string, node: MemoryNode): void {
+    directory.entries.add(name, node);
+    if (node instanceof DirectoryNode) {
+      directory.nlink++;
+      node.parent = directory;
+    }
+    this.store.touch(directory, ArenaTime.MTIME | ArenaTime.CTIME);
+  }
+
+  /** Takes a name away; the node's own link count stays as it is. */
+  removeEntry(directory: DirectoryNode, entry: LiveEntry): void {
+    if (entry.node instanceof DirectoryNode) {
+      directory.nlink--;
+    }
+    directory.entries.remove(entry);
+    this.store.touch(directory, ArenaTime.MTIME | ArenaTime.CTIME);
+  }
+
+  /** A node lost a name (a directory its only one). */
+  dropName(node: MemoryNode): void {
+    if (node instanceof DirectoryNode) {
+      node.nlink = 0;
+      node.removed = true;
+    } else if (--node.nlink > 0) {
+      this.store.returnInode();
+    }
+    this.store.touch(node, ArenaTime.CTIME);
+    this.disposeIfUnused(node);
+  }
+
+  /** Frees a node without a name when nobody has it open and the guest does not know it. */
+  disposeIfUnused(node: MemoryNode): void {
+    if (node.nlink === 0 && node.openCount === 0 && node.tableIndex < 0) {
+      this.store.dispose(node);
+    }
+  }
+
+  /** Owner and mode of what `caller` makes in a directory: inode_init_owner() of Linux. */
+  #ownership(caller: Caller, directory: DirectoryNode, mode: number): Ownership {
+    if ((directory.mode & S_ISGID) === 0) {
+      return { mode, uid: caller.uid, gid: caller.gid };
+    }
+    const { gid } = directory;
+    if ((mode & S_IFMT) === S_IFDIR) {
+      return { mode: mode | S_ISGID, uid: caller.uid, gid };
+    }
+    const isMember = caller.uid === 0 || caller.gid === gid || caller.supplementaryGroup === gid;
+    const stripped = !isMember && (mode & S_ISGID) !== 0 && (mode & S_IXGRP) !== 0;
+    return { mode: stripped ? mode & ~S_ISGID : mode, uid: caller.uid, gid };
+  }
+}

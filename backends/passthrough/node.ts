@@ -1,0 +1,94 @@
+import { S_IFDIR, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
+import { VfsHandle, VfsNode } from "../../src/vfs/node.js";
+
+/** An inode number: exact as a number below 2^53, else as text. */
+export type InodeKey = number | string;
+
+/** What tells a file from every other on the host, as far as numbers can. */
+export interface Identity {
+  dev: number;
+  key: InodeKey;
+  /** S_IFMT bits. */
+  type: number;
+  /** Birth time: low word of the seconds, and nanoseconds; both 0 where the file system has none. */
+  birth: number;
+  birthNsec: number;
+}
+
+/**
+ * A file of the host. While `path` is open (or `creator` is, see there) the file cannot go away and
+ * its inode number cannot be given to another. Without, the node is a *lazy* one: `parent` and `name`
+ * say where the file was last seen, and what is found there counts only if its identity is the same,
+ * birth time included. A node with none of the three is stale: the file is gone or was moved by the host.
+ */
+export class PassthroughNode extends VfsNode implements Identity {
+  readonly dev: number;
+  readonly key: InodeKey;
+  readonly type: number;
+  readonly birth: number;
+  readonly birthNsec: number;
+  /** An O_PATH descriptor, or -1. Opened and closed by the node table only. */
+  path = -1;
+  /** Where a lazy node was seen. The parent's `path` stays open as long as it has lazy entries. */
+  parent: PassthroughNode | undefined;
+  name = "";
+  /** Lazy nodes in this directory by name. */
+  entries: Map<string, PassthroughNode> | undefined;
+  /** The handle that created the file, while it is open: its descriptor is as good as `path`. */
+  creator: FileHandle | undefined;
+  /** Open handles. */
+  handles = 0;
+  /** The guest may name the node. */
+  known = false;
+
+  constructor(identity: Identity) {
+    super();
+    this.dev = identity.dev;
+    this.key = identity.key;
+    this.type = identity.type;
+    this.birth = identity.birth;
+    this.birthNsec = identity.birthNsec;
+  }
+
+  /** Whether something open keeps the file from being replaced by another of the same number. */
+  get isHeld(): boolean {
+    return this.path >= 0 || this.creator !== undefined;
+  }
+
+  get isDirectory(): boolean {
+    return this.type === S_IFDIR;
+  }
+
+  get isRegular(): boolean {
+    return this.type === S_IFREG;
+  }
+
+  get isSymlink(): boolean {
+    return this.type === S_IFLNK;
+  }
+}
+
+/** An open regular file. Native code owns the descriptor from open on (see {@link VfsHandle.boundFile}). */
+export class FileHandle extends VfsHandle {
+  declare readonly node: PassthroughNode;
+  readonly fd: number;
+  readonly isWritable: boolean;
+
+  constructor(node: PassthroughNode, fd: number, isWritable: boolean, append: boolean) {
+    super(node);
+    this.fd = fd;
+    this.isWritable = isWritable;
+    this.boundFile = { kind: "descriptor", fd, append };
+  }
+}
+
+/** An open directory; the backend owns the descriptor. */
+export class DirectoryHandle extends VfsHandle {
+  declare readonly node: PassthroughNode;
+  readonly fd: number;
+
+  constructor(node: PassthroughNode, fd: number) {
+    super(node);
+    this.fd = fd;
+  }
+}

@@ -1,0 +1,51 @@
+{
+  "variables": { "sanitize%": "" },
+  "target_defaults": {
+    "include_dirs": [".", "node_modules/node-addon-api"],
+    "defines": [
+      "NAPI_VERSION=9",
+      "NAPI_DISABLE_CPP_EXCEPTIONS",
+      "NODE_ADDON_API_DISABLE_DEPRECATED",
+      "_FILE_OFFSET_BITS=64"
+    ],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++14"],
+    "cflags_cc": ["-std=gnu++20", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    "conditions": [
+      ["sanitize!=''", {
+        "cflags_cc": ["-fsanitize=<(sanitize)", "-fno-omit-frame-pointer", "-g", "-O1"],
+        "ldflags": ["-fsanitize=<(sanitize)"]
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "virtiofs_gateway",
+      "sources": [
+        "native/napi/addon.cc",
+        "native/virtio/split_queue.cc",
+        "native/virtio/guest_memory.cc",
+        "native/virtio/fault_guard.cc",
+        "native/virtio/device.cc",
+        "native/virtio/buffers.cc",
+        "native/vhost/unix_socket.cc",
+        "native/napi/lane.cc",
+        "native/napi/io_pool_env.cc",
+        "native/io/io_pool.cc",
+        "native/io/descriptor_file.cc",
+        "native/napi/arena_binding.cc",
+        "native/napi/lane_binding.cc",
+        "native/napi/posix_binding.cc",
+        "native/napi/posix_file_binding.cc",
+        "native/napi/posix_job_binding.cc",
+        "native/napi/posix_metadata_binding.cc",
+        "native/posix/attributes.cc",
+        "native/posix/credentials.cc",
+        "native/posix/directory_reader.cc",
+        "native/posix/files.cc",
+        "native/posix/process.cc",
+        "native/posix/xattrs.cc",
+        "native/napi/socket_binding.cc"
+      ]
+    }
+  ]
+}

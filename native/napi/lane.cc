@@ -1,0 +1,261 @@
+#include "native/napi/lane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace gateway {
+namespace {
+
+constexpr uint64_t kSliceNs = 150'000;
+
+void Relax() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+}  // namespace
+
+uint64_t SpinControl::Window() noexcept {
+  if (to_skip_ > 0) {
+    --to_skip_;
+    return 0;
+  }
+  return window_ns_;
+}
+
+void SpinControl::Record(bool found_work) noexcept {
+  if (found_work) {
+    misses_ = 0;
+    return;
+  }
+  ++misses_;
+  if (misses_ > kFreeMisses) {
+    to_skip_ = std::min(1u << std::min(misses_ - kFreeMisses, 6u), kMostSkipped);
+  }
+}
+
+Lane* Lane::Create(napi_env env, uint64_t spin_ns) {
+  std::unique_ptr<Lane> lane(new Lane(env, spin_ns));
+  lane->pool_ = &IoPool::ForEnv(env);
+  lane->device_ = Device::Create(*lane, *lane->pool_);
+  if (lane->device_ == nullptr) {
+    return nullptr;
+  }
+  napi_get_uv_event_loop(env, &lane->loop_);
+  uv_idle_init(lane->loop_, &lane->idle_);
+  lane->idle_.data = lane.get();
+  lane->open_handles_ = 1;
+  napi_value name = nullptr;
+  napi_create_string_utf8(env, "virtiofs-gateway:lane", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, nullptr, name, &lane->context_);
+  return lane.release();
+}
+
+void Lane::SetHandlers(napi_value on_batch, napi_value on_event) {
+  napi_create_reference(env_, on_batch, 1, &on_batch_);
+  napi_create_reference(env_, on_event, 1, &on_event_);
+}
+
+int Lane::SetKick(uint32_t queue, int fd) {
+  StopKick(queue);
+  if (fd < 0 || closed_) {
+    return 0;
+  }
+  auto kick = std::make_unique<KickPoll>();
+  kick->lane = this;
+  kick->queue = queue;
+  kick->fd = UniqueFd(fd);
+  kick->poll.data = kick.get();
+  if (const int error = uv_poll_init(loop_, &kick->poll, fd); error != 0) {
+    return -error;
+  }
+  ++open_handles_;
+  uv_poll_start(&kick->poll, UV_READABLE | UV_DISCONNECT, [](uv_poll_t* poll, int, int) {
+    auto* ready = static_cast<KickPoll*>(poll->data);
+    ready->lane->OnKick(ready);
+  });
+  kicks_[queue] = kick.release();
+  return 0;
+}
+
+void Lane::StopKick(uint32_t queue) noexcept {
+  KickPoll* kick = std::exchange(kicks_[queue], nullptr);
+  if (kick == nullptr) {
+    return;
+  }
+  uv_poll_stop(&kick->poll);
+  // The descriptor stays open until libuv has let go of it, so that its number is not reused.
+  uv_close(reinterpret_cast<uv_handle_t*>(&kick->poll), [](uv_handle_t* handle) {
+    std::unique_ptr<KickPoll> closed(static_cast<KickPoll*>(handle->data));
+    --closed->lane->open_handles_;
+    closed->lane->MaybeDelete();
+  });
+}
+
+void Lane::OnKick(KickPoll* kick) {
+  uint64_t count = 0;
+  if (read(kick->fd.get(), &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR) {
+    StopKick(kick->queue);
+    return;
+  }
+  device_->CountKick(kick->queue);
+  RunSlice();
+}
+
+void Lane::SetHot(bool hot) noexcept {
+  if (hot == hot_ || (closed_ && hot)) {
+    return;
+  }
+  hot_ = hot;
+  if (hot) {
+    uv_idle_start(&idle_, [](uv_idle_t* idle) { static_cast<Lane*>(idle->data)->RunSlice(); });
+  } else {
+    uv_idle_stop(&idle_);
+  }
+}
+
+void Lane::RunSlice() {
+  if (closed_ || on_batch_ == nullptr) {
+    SetHot(false);
+    return;
+  }
+  napi_handle_scope handles = nullptr;
+  napi_callback_scope callbacks = nullptr;
+  napi_value resource = nullptr;
+  napi_open_handle_scope(env_, &handles);
+  napi_create_object(env_, &resource);
+  napi_open_callback_scope(env_, resource, context_, &callbacks);
+  in_slice_ = true;
+  pool_->BeginPolling();
+  const bool stay_hot = RunUntilQuiet(uv_hrtime() + kSliceNs);
+  pool_->EndPolling();
+  in_slice_ = false;
+  DeliverEvents();
+  napi_close_callback_scope(env_, callbacks);
+  napi_close_handle_scope(env_, handles);
+  SetHot(stay_hot);
+}
+
+bool Lane::RunUntilQuiet(uint64_t slice_end_ns) {
+  device_->DisableKicks();
+  bool found = true;
+  while (found && !closed_) {
+    while (device_->RunPass() > 0) {
+      if (uv_hrtime() >= slice_end_ns) {
+        return true;
+      }
+    }
+    if (pool_->HasCompletions()) {
+      pool_->DrainCompletions();
+    } else {
+      const uint64_t window = spin_.Window();
+      found = window > 0 && WaitForWork(window);
+      if (window > 0) {
+        spin_.Record(found);
+      }
+    }
+    if (found && uv_hrtime() >= slice_end_ns) {
+      return true;
+    }
+  }
+  return !closed_ && device_->EnableKicks();
+}
+
+bool Lane::WaitForWork(uint64_t window_ns) const noexcept {
+  const uint64_t end = uv_hrtime() + window_ns;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (device_->HasWork() || pool_->HasCompletions()) {
+        return true;
+      }
+      Relax();
+    }
+  } while (uv_hrtime() < end);
+  return false;
+}
+
+void Lane::RunBatch(uint32_t count) {
+  device_->results().fill(-EIO);
+  CallJs(on_batch_, count, 0, 1);
+}
+
+void Lane::OnEvent(DeviceEvent event, uint32_t queue) {
+  events_.emplace_back(event, queue);
+}
+
+void Lane::DeliverEvents() {
+  if (!fault_reported_ && device_->memory().faulted()) {
+    fault_reported_ = true;
+    events_.emplace_back(DeviceEvent::kMemoryFault, 0);
+  }
+  for (const auto& [event, queue] : std::exchange(events_, {})) {
+    CallJs(on_event_, static_cast<uint32_t>(event), queue, 2);
+  }
+}
+
+void Lane::CallJs(napi_ref function, uint32_t first, uint32_t second, int count) {
+  napi_handle_scope scope = nullptr;
+  napi_open_handle_scope(env_, &scope);
+  napi_value callback = nullptr;
+  napi_value receiver = nullptr;
+  std::array<napi_value, 2> arguments{};
+  napi_get_reference_value(env_, function, &callback);
+  napi_get_undefined(env_, &receiver);
+  napi_create_uint32(env_, first, &arguments[0]);
+  napi_create_uint32(env_, second, &arguments[1]);
+  if (napi_call_function(env_, receiver, callback, static_cast<size_t>(count), arguments.data(),
+                         nullptr) == napi_pending_exception) {
+    // The session catches what handlers throw; what comes here is a bug that must be seen.
+    napi_value exception = nullptr;
+    napi_get_and_clear_last_exception(env_, &exception);
+    napi_fatal_exception(env_, exception);
+  }
+  napi_close_handle_scope(env_, scope);
+}
+
+void Lane::Close() {
+  if (closed_) {
+    return;
+  }
+  closed_ = true;
+  SetHot(false);
+  for (uint32_t queue = 0; queue < Device::kMaxQueues; ++queue) {
+    StopKick(queue);
+    device_->Detach(queue);
+  }
+  device_->SetRegions({});
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle_), [](uv_handle_t* handle) {
+    auto* lane = static_cast<Lane*>(handle->data);
+    --lane->open_handles_;
+    lane->MaybeDelete();
+  });
+}
+
+void Lane::Release() {
+  Close();
+  for (napi_ref* reference : {&on_batch_, &on_event_}) {
+    if (*reference != nullptr) {
+      napi_delete_reference(env_, *reference);
+      *reference = nullptr;
+    }
+  }
+  released_ = true;
+  MaybeDelete();
+}
+
+void Lane::MaybeDelete() noexcept {
+  if (closed_ && released_ && open_handles_ == 0) {
+    napi_async_destroy(env_, context_);
+    const std::unique_ptr<Lane> self(this);
+  }
+}
+
+}  // namespace gateway

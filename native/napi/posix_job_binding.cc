@@ -1,0 +1,119 @@
+// What waits for a disk: each function returns a promise and runs on the I/O pool. The descriptor
+// is duplicated first, so that it stays the same file even if the guest releases it meanwhile.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "native/io/unique_fd.h"
+#include "native/napi/posix_binding.h"
+#include "native/posix/files.h"
+
+namespace gateway {
+namespace {
+
+UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+// Runs `Work`, a function object that returns >= 0 or -errno, and resolves a promise with that.
+template <typename Work>
+class PromiseJob final : public IoJob {
+ public:
+  PromiseJob(napi_env env, napi_deferred deferred, Work work)
+      : env_(env), deferred_(deferred), work_(std::move(work)) {}
+
+  void Run() noexcept override { result_ = work_(); }
+
+  void Complete() noexcept override {
+    napi_handle_scope scope = nullptr;
+    napi_value value = nullptr;
+    napi_open_handle_scope(env_, &scope);
+    napi_create_int64(env_, result_, &value);
+    napi_resolve_deferred(env_, deferred_, value);
+    napi_close_handle_scope(env_, scope);
+  }
+
+ private:
+  const napi_env env_;
+  const napi_deferred deferred_;
+  Work work_;
+  int64_t result_ = 0;
+};
+
+template <typename Work>
+napi_value Submit(const PosixCall& call, Work work) {
+  napi_deferred deferred = nullptr;
+  napi_value promise = nullptr;
+  napi_create_promise(call.env(), &deferred, &promise);
+  PosixState& state = call.state();
+  if (state.pool == nullptr) state.pool = &IoPool::ForEnv(call.env());
+  state.pool->Submit(std::make_unique<PromiseJob<Work>>(call.env(), deferred, std::move(work)));
+  return promise;
+}
+
+int64_t Status(int64_t result) { return result < 0 ? -errno : result; }
+
+// fsync(fd, dataOnly)
+napi_value Fsync(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call, [fd = Duplicate(call.Int32(0)), data_only = call.Int32(1) == 1]() noexcept {
+    return Status(data_only ? fdatasync(fd.get()) : fsync(fd.get()));
+  });
+}
+
+// syncfs(fd); a path will do
+napi_value SyncFs(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call, [path = Duplicate(call.Int32(0))]() noexcept -> int64_t {
+    const int opened = posix::Reopen(path.get(), O_RDONLY | O_DIRECTORY);
+    if (opened < 0) return opened;
+    const UniqueFd fd(opened);
+    return Status(syncfs(fd.get()));
+  });
+}
+
+// fallocate(fd, mode, offset, length)
+napi_value Fallocate(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call, [fd = Duplicate(call.Int32(0)), mode = call.Int32(1), offset = call.BigInt(2),
+                       length = call.BigInt(3)]() noexcept {
+    return Status(fallocate(fd.get(), mode, offset, length));
+  });
+}
+
+// copyFileRange(from, fromOffset, to, toOffset, length): bytes copied
+napi_value CopyFileRange(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call, [from = Duplicate(call.Int32(0)), from_offset = call.BigInt(1),
+                       to = Duplicate(call.Int32(2)), to_offset = call.BigInt(3),
+                       length = call.BigInt(4)]() noexcept {
+    off64_t in = from_offset;
+    off64_t out = to_offset;
+    return Status(copy_file_range(from.get(), &in, to.get(), &out, static_cast<size_t>(length), 0));
+  });
+}
+
+// truncateSlowly(fd, size, isOpenForWriting, killSuidgid): as truncate
+napi_value TruncateSlowly(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call,
+                [fd = Duplicate(call.Int32(0)), size = call.BigInt(1), open = call.Int32(2) == 1,
+                 kill = call.Int32(3) == 1]() noexcept -> int64_t {
+                  return open ? posix::TruncateOpen(fd.get(), size, kill)
+                              : posix::Truncate(fd.get(), size, kill);
+                });
+}
+
+constexpr PosixFunction kFunctions[] = {
+    {"fsync", Fsync},
+    {"syncfs", SyncFs},
+    {"fallocate", Fallocate},
+    {"copyFileRange", CopyFileRange},
+    {"truncateSlowly", TruncateSlowly},
+};
+
+}  // namespace
+
+std::span<const PosixFunction> PosixJobFunctions() { return kFunctions; }
+
+}  // namespace gateway

@@ -1,0 +1,66 @@
+// Directory listings in the layout of the guest's kernel, written straight into the reply.
+#ifndef NATIVE_POSIX_DIRECTORY_READER_H_
+#define NATIVE_POSIX_DIRECTORY_READER_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace gateway::posix {
+
+// What JavaScript needs to know of an entry beside its record to find the node: the record's place
+// and the parts of the file's identity that the record does not carry. Five words of an array.
+struct EntryNote {
+  uint32_t position;
+  uint32_t dev;
+  uint32_t birth_low;
+  uint32_t birth_high;
+  uint32_t birth_nsec;
+};
+
+// Reads any number of directories, one call at a time. It keeps the entries of the last batch that
+// did not fit; another directory in between costs one lseek, not a byte of memory per open
+// directory.
+class DirectoryReader {
+ public:
+  struct Request {
+    int fd;
+    // d_off of the entry to go on behind; 0 for the start.
+    int64_t offset;
+    // Entries carry attributes (fuse_direntplus).
+    bool plus;
+    std::span<std::byte> into;
+    std::span<EntryNote> notes;
+  };
+
+  // Returns bytes stored in `into`, 0 at the end of the directory, or -errno (EINVAL when not even
+  // one entry fits). Stores in notes() how many entries have a note: those with attributes.
+  [[nodiscard]] int Read(const Request& request) noexcept;
+  [[nodiscard]] uint32_t notes() const { return note_count_; }
+
+  // To be called before the descriptor is closed.
+  void Forget(int fd) {
+    if (fd == owner_) owner_ = -1;
+  }
+
+ private:
+  struct Entry;
+
+  [[nodiscard]] int Seek(const Request& request);
+  [[nodiscard]] int Fill(const Request& request);
+  // Bytes stored, 0 when the entry does not fit, -1 when it is gone.
+  [[nodiscard]] int Store(const Request& request, const Entry& entry, size_t used);
+
+  int owner_ = -1;
+  // d_off behind which the buffered entries lie.
+  int64_t next_offset_ = 0;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  uint32_t note_count_ = 0;
+  alignas(8) std::array<std::byte, 64 * 1024> buffer_;
+};
+
+}  // namespace gateway::posix
+
+#endif  // NATIVE_POSIX_DIRECTORY_READER_H_

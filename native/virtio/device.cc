@@ -1,0 +1,464 @@
+#include "native/virtio/device.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "native/virtio/buffers.h"
+
+namespace gateway {
+namespace {
+
+using namespace slot_layout;
+
+constexpr uint64_t kPassBytes = 256 * 1024;  // keeps the event loop turning under large transfers
+constexpr uint32_t kPassRequests = 64;
+constexpr uint32_t kPublishEvery = 4;  // native answers between two publications
+constexpr size_t kHeaderBytes = sizeof(fuse_in_header);
+constexpr size_t kReplyHeaderBytes = sizeof(fuse_out_header);
+// Buffer lists longer than this are given back when their request is done.
+constexpr size_t kKeptBuffers = 512;
+
+void Signal(const UniqueFd& fd) noexcept {
+  const uint64_t one = 1;
+  if (fd.valid()) {
+    [[maybe_unused]] const ssize_t written = write(fd.get(), &one, sizeof(one));
+  }
+}
+
+// A READ or WRITE of a bound file, on a pool thread.
+class TransferJob final : public IoJob {
+ public:
+  TransferJob(std::shared_ptr<Device> device, std::shared_ptr<BoundFile> file, uint32_t slot,
+              std::vector<iovec> buffers, uint64_t offset, bool write)
+      : device_(std::move(device)),
+        file_(std::move(file)),
+        buffers_(std::move(buffers)),
+        offset_(offset),
+        slot_(slot),
+        write_(write) {}
+
+  void Run() noexcept override {
+    result_ = write_ ? file_->Write(buffers_, offset_, Blocking::kAllowed)
+                     : file_->Read(buffers_, offset_, Blocking::kAllowed);
+  }
+  void Complete() noexcept override {
+    device_->CompleteTransfer(slot_, result_, write_);
+    device_->Publish();
+  }
+
+ private:
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<BoundFile> file_;
+  std::vector<iovec> buffers_;
+  uint64_t offset_;
+  ssize_t result_ = -EIO;
+  uint32_t slot_;
+  bool write_;
+};
+
+}  // namespace
+
+std::shared_ptr<Device> Device::Create(Host& host, IoPool& pool) {
+  void* memory = mmap(nullptr, kSlots * kSlotBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    return nullptr;
+  }
+  return std::shared_ptr<Device>(new Device(host, pool, static_cast<std::byte*>(memory)));
+}
+
+Device::Device(Host& host, IoPool& pool, std::byte* slot_memory)
+    : host_(host),
+      pool_(pool),
+      slot_memory_(slot_memory),
+      memory_(std::make_shared<GuestMemory>()),
+      slots_(kSlots) {
+  free_slots_.reserve(kSlots);
+  for (uint32_t slot = kSlots; slot > 0; --slot) {
+    free_slots_.push_back(slot - 1);
+  }
+}
+
+Device::~Device() { munmap(slot_memory_, kSlots * kSlotBytes); }
+
+int Device::SetRegions(GuestMemory::Regions regions) {
+  auto next = std::make_shared<GuestMemory>(std::move(regions));
+  const auto& sorted = next->regions();
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    const RegionAddress& before = sorted[i - 1]->address();
+    if (sorted[i]->address().guest - before.guest < before.size) {
+      return EINVAL;
+    }
+  }
+  for (Slot& slot : slots_) {
+    if (slot.busy && slot.memory == nullptr) {
+      slot.memory = memory_;
+    }
+  }
+  memory_ = std::move(next);
+  int error = 0;
+  for (uint32_t i = 0; i < queue_count_; ++i) {
+    Queue& queue = queues_[i];
+    if (queue.configured && queue.ring.Relocate(*memory_) != 0) {
+      // Answers could no longer be written to the ring.
+      error = queue.running ? EFAULT : error;
+      Detach(i);
+    }
+  }
+  return error;
+}
+
+int Device::ConfigureQueue(uint32_t index, uint32_t size, const SplitQueue::Addresses& addresses,
+                           uint16_t base, bool event_index) {
+  Queue& queue = queues_[index];
+  const int error = queue.ring.Configure(*memory_, size, addresses, base, event_index);
+  if (error == 0) {
+    queue.configured = true;
+    queue.running = true;
+    queue_count_ = std::max(queue_count_, index + 1);
+    // What was made available before the ring started brought no kick.
+    if (!queue.ring.EnableKicks()) {
+      return 0;
+    }
+  }
+  return error;
+}
+
+void Device::SetEnabled(uint32_t index, bool enabled) noexcept { queues_[index].enabled = enabled; }
+
+uint16_t Device::Detach(uint32_t index) noexcept {
+  Queue& queue = queues_[index];
+  queue.running = false;
+  queue.configured = false;
+  queue.in_flight = 0;
+  ++queue.epoch;
+  return queue.ring.next_available();
+}
+
+void Device::CountKick(uint32_t index) {
+  Queue& queue = queues_[index];
+  ++queue.statistics.kicks;
+  if (queue.statistics.requests == 0 && CanTake(queue) && !queue.ring.HasAvailable()) {
+    host_.OnEvent(DeviceEvent::kEmptyKick, index);
+  }
+}
+
+bool Device::HasWork() const noexcept {
+  for (uint32_t i = 0; i < queue_count_; ++i) {
+    if (CanTake(queues_[i]) && queues_[i].ring.HasAvailable() && !free_slots_.empty()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void Device::DisableKicks() noexcept {
+  for (uint32_t i = 0; i < queue_count_; ++i) {
+    if (CanTake(queues_[i])) {
+      queues_[i].ring.DisableKicks();
+    }
+  }
+}
+
+bool Device::EnableKicks() noexcept {
+  bool work = false;
+  for (uint32_t i = 0; i < queue_count_; ++i) {
+    if (CanTake(queues_[i])) {
+      work |= queues_[i].ring.EnableKicks() && !free_slots_.empty();
+    }
+  }
+  return work;
+}
+
+uint32_t Device::RunPass() {
+  Pass pass;
+  if (queue_count_ == 0) {
+    return 0;
+  }
+  // Hiprio first, always; the request queues take turns.
+  TakeFrom(0, &pass);
+  const uint32_t request_queues = queue_count_ - 1;
+  for (uint32_t i = 0; i < request_queues; ++i) {
+    TakeFrom(1 + (next_queue_ + i) % request_queues, &pass);
+  }
+  if (request_queues > 0) {
+    next_queue_ = (next_queue_ + 1) % request_queues;
+  }
+  if (pass.batched > 0) {
+    host_.RunBatch(pass.batched);
+    FinishBatch(pass.batched);
+  }
+  Publish();
+  return pass.taken;
+}
+
+void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
+  Queue& queue = queues_[queue_index];
+  while (CanTake(queue) && pass->batched < kBatch && pass->taken < kPassRequests &&
+         pass->bytes < kPassBytes && !free_slots_.empty()) {
+    const uint32_t slot_index = free_slots_.back();
+    Slot& slot = slots_[slot_index];
+    switch (queue.ring.Pop(*memory_, &slot.chain)) {
+      case PopResult::kEmpty:
+        return;
+      case PopResult::kBadRing:
+        BreakRing(queue_index);
+        return;
+      case PopResult::kBadChain:
+        ++pass->taken;
+        ++queue.statistics.malformed;
+        queue.ring.Push(slot.chain.head, 0);
+        continue;
+      case PopResult::kChain:
+        break;
+    }
+    ++pass->taken;
+    ++queue.statistics.requests;
+    if (!Accept(slot_index, queue_index)) {
+      ++queue.statistics.malformed;
+      continue;
+    }
+    free_slots_.pop_back();
+    if (TryTransfer(slot_index, pass)) {
+      if (++pass->unpublished == kPublishEvery) {
+        pass->unpublished = 0;
+        Publish();
+      }
+      continue;
+    }
+    batch_[pass->batched++] = slot_index;
+  }
+}
+
+bool Device::Accept(uint32_t slot_index, uint32_t queue_index) {
+  Slot& slot = slots_[slot_index];
+  Queue& queue = queues_[queue_index];
+  if (slot.chain.readable_bytes < kHeaderBytes) {
+    queue.ring.Push(slot.chain.head, 0);
+    return false;
+  }
+  std::byte* request = slot_memory_ + slot_index * kSlotBytes + kRequestOffset;
+  CopyFrom(slot.chain.readable, 0, {request, kRequestBytes});
+  fuse_in_header header;
+  std::memcpy(&header, request, sizeof(header));
+  slot.queue = queue_index;
+  slot.epoch = queue.epoch;
+  slot.unique = header.unique;
+  if (header.len < kHeaderBytes || header.len > slot.chain.readable_bytes) {
+    // The sender still waits for an answer to `unique`.
+    slot.busy = true;
+    ++queue.in_flight;
+    free_slots_.pop_back();
+    Complete(slot_index, -EINVAL);
+    return false;
+  }
+  slot.busy = true;
+  ++queue.in_flight;
+  uint32_t* control = words(slot_index);
+  control[kRequestLength] = header.len;
+  control[kReplyCapacity] = static_cast<uint32_t>(slot.chain.writable_bytes);
+  control[kQueue] = queue_index;
+  control[kReplyOffset] = kReplyStart;
+  return true;
+}
+
+Device::Binding* Device::FindBinding(const Slot& slot, const uint32_t* request) noexcept {
+  // fuse_read_in and fuse_write_in begin with the handle: index, generation.
+  const uint32_t* arguments = request + kHeaderBytes / sizeof(uint32_t);
+  const uint32_t index = arguments[0];
+  if (index >= bindings_.size() || slot.chain.readable_bytes < kHeaderBytes + 40) {
+    return nullptr;
+  }
+  Binding& binding = bindings_[index];
+  uint64_t node_id;
+  std::memcpy(&node_id, request + offsetof(fuse_in_header, nodeid) / sizeof(uint32_t),
+              sizeof(node_id));
+  const bool matches = binding.file != nullptr && binding.generation == arguments[1] &&
+                       binding.node_id == node_id;
+  return matches ? &binding : nullptr;
+}
+
+bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
+  const uint32_t* control = words(slot_index);
+  const uint32_t* request = control + kRequestOffset / sizeof(uint32_t);
+  const uint32_t opcode = request[1];
+  if (opcode != FUSE_READ && opcode != FUSE_WRITE) {
+    return false;
+  }
+  const bool write = opcode == FUSE_WRITE;
+  Slot& slot = slots_[slot_index];
+  Binding* binding = FindBinding(slot, request);
+  // fuse_read_in and fuse_write_in have handle, offset and size in the same places.
+  constexpr size_t kArguments = sizeof(fuse_read_in);
+  static_assert(sizeof(fuse_write_in) == kArguments);
+  fuse_read_in arguments;
+  std::memcpy(&arguments, request + kHeaderBytes / sizeof(uint32_t), sizeof(arguments));
+  if (binding == nullptr || control[kRequestLength] < kHeaderBytes + kArguments) {
+    return false;
+  }
+  const uint64_t room = write ? control[kRequestLength] - kHeaderBytes - kArguments
+                              : slot.chain.writable_bytes - std::min<uint64_t>(
+                                    slot.chain.writable_bytes, kReplyHeaderBytes);
+  if (arguments.size > room || arguments.offset > INT64_MAX) {
+    Complete(slot_index, -EINVAL);
+    return true;
+  }
+  const std::vector<iovec>& source = write ? slot.chain.readable : slot.chain.writable;
+  Slice(source, write ? kHeaderBytes + kArguments : kReplyHeaderBytes, arguments.size, &transfer_);
+  const ssize_t result =
+      write ? binding->file->Write(transfer_, arguments.offset, Blocking::kNever)
+            : binding->file->Read(transfer_, arguments.offset, Blocking::kNever);
+  if (result == -EAGAIN) {
+    pool_.Submit(std::make_unique<TransferJob>(shared_from_this(), binding->file, slot_index,
+                                               transfer_, arguments.offset, write));
+    return true;
+  }
+  pass->bytes += result > 0 ? static_cast<uint64_t>(result) : 0;
+  CompleteTransfer(slot_index, result, write);
+  return true;
+}
+
+void Device::CompleteTransfer(uint32_t slot, ssize_t result, bool write) {
+  if (result < 0 || !write) {
+    Complete(slot, static_cast<int32_t>(result < 0 ? result : result + kBodyInPlace));
+    return;
+  }
+  const fuse_write_out reply = {static_cast<uint32_t>(result), 0};
+  std::memcpy(slot_memory_ + slot * kSlotBytes + kReplyStart, &reply, sizeof(reply));
+  Complete(slot, sizeof(reply));
+}
+
+void Device::FinishBatch(uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (results_[i] != kPending) {
+      Complete(batch_[i], results_[i]);
+    }
+  }
+}
+
+void Device::Complete(uint32_t slot_index, int32_t result) {
+  if (!IsBusy(slot_index)) {
+    return;
+  }
+  Slot& slot = slots_[slot_index];
+  if (result == kNoReply || slot.chain.writable_bytes < kReplyHeaderBytes) {
+    Finish(slot_index, 0);
+    return;
+  }
+  if (slot.epoch != queues_[slot.queue].epoch) {
+    // The ring is gone: nothing may be written to the guest any more.
+    Finish(slot_index, 0);
+    return;
+  }
+  const bool in_place = result >= kBodyInPlace;
+  size_t length = result < 0 ? 0 : static_cast<size_t>(result) & (kBodyInPlace - 1);
+  const uint32_t* control = words(slot_index);
+  const size_t body = control[kReplyOffset];
+  const bool fits = kReplyHeaderBytes + length <= slot.chain.writable_bytes &&
+                    (in_place || (body <= kSlotBytes && length <= kSlotBytes - body));
+  fuse_out_header header = {};
+  header.unique = slot.unique;
+  if (!fits) {
+    header.error = -EIO;
+    length = 0;
+  } else if (result < 0) {
+    header.error = result;
+  }
+  header.len = static_cast<uint32_t>(kReplyHeaderBytes + length);
+  const auto* header_bytes = reinterpret_cast<const std::byte*>(&header);
+  CopyTo(slot.chain.writable, 0, {header_bytes, sizeof(header)});
+  if (!in_place && length > 0) {
+    CopyTo(slot.chain.writable, kReplyHeaderBytes,
+           {slot_memory_ + slot_index * kSlotBytes + body, length});
+  }
+  Finish(slot_index, header.len);
+}
+
+void Device::Finish(uint32_t slot_index, uint32_t used_length) noexcept {
+  Slot& slot = slots_[slot_index];
+  Queue& queue = queues_[slot.queue];
+  if (slot.epoch == queue.epoch) {
+    queue.ring.Push(slot.chain.head, used_length);
+    --queue.in_flight;
+    if (free_slots_.empty()) {
+      host_.Resume();
+    }
+  }
+  slot.busy = false;
+  slot.memory.reset();
+  if (slot.chain.readable.capacity() > kKeptBuffers) {
+    std::vector<iovec>().swap(slot.chain.readable);
+  }
+  if (slot.chain.writable.capacity() > kKeptBuffers) {
+    std::vector<iovec>().swap(slot.chain.writable);
+  }
+  free_slots_.push_back(slot_index);
+}
+
+void Device::Publish() noexcept {
+  for (uint32_t i = 0; i < queue_count_; ++i) {
+    Queue& queue = queues_[i];
+    if (queue.configured && queue.ring.Publish()) {
+      ++queue.statistics.signals;
+      Signal(queue.call);
+    }
+  }
+}
+
+void Device::BreakRing(uint32_t queue_index) {
+  Queue& queue = queues_[queue_index];
+  queue.running = false;
+  Signal(queue.error);
+  host_.OnEvent(DeviceEvent::kRingBroken, queue_index);
+}
+
+size_t Device::ReadRequest(uint32_t slot, size_t offset, std::span<std::byte> target) noexcept {
+  if (!IsBusy(slot)) {
+    return 0;
+  }
+  const uint32_t length = words(slot)[kRequestLength];
+  if (offset >= length) {
+    return 0;
+  }
+  target = target.first(std::min<size_t>(target.size(), length - offset));
+  size_t done = 0;
+  if (offset < kRequestBytes) {
+    done = std::min(target.size(), kRequestBytes - offset);
+    std::memcpy(target.data(), slot_memory_ + slot * kSlotBytes + kRequestOffset + offset, done);
+  }
+  return done + CopyFrom(slots_[slot].chain.readable, offset + done, target.subspan(done));
+}
+
+bool Device::WriteBody(uint32_t slot, std::span<const std::byte> source) noexcept {
+  if (!IsBusy(slot) || slots_[slot].epoch != queues_[slots_[slot].queue].epoch) {
+    return false;
+  }
+  if (kReplyHeaderBytes + source.size() > slots_[slot].chain.writable_bytes) {
+    return false;
+  }
+  CopyTo(slots_[slot].chain.writable, kReplyHeaderBytes, source);
+  return true;
+}
+
+void Device::Bind(uint32_t handle, uint32_t generation, uint64_t node_id,
+                  std::shared_ptr<BoundFile> file) {
+  if (handle >= bindings_.size()) {
+    bindings_.resize(std::max<size_t>(handle + 1, bindings_.size() * 2));
+  }
+  bindings_[handle] = {std::move(file), node_id, generation};
+}
+
+void Device::Unbind(uint32_t handle) noexcept {
+  if (handle < bindings_.size()) {
+    // A transfer on a pool thread keeps its own reference.
+    bindings_[handle] = {};
+  }
+}
+
+}  // namespace gateway

@@ -1,0 +1,41 @@
+import type { MemoryShareConfig, PassthroughShareConfig, ShareConfig } from "../config/share-config.js";
+import type { Backend } from "../vfs/backend.js";
+import type { Logger } from "../vfs/logger.js";
+import { ReadOnlyBackend } from "../vfs/read-only-backend.js";
+
+async function createPassthrough(config: PassthroughShareConfig, logger: Logger): Promise<Backend> {
+  const { PassthroughBackend } = await import("../../backends/passthrough/passthrough-backend.js");
+  return new PassthroughBackend({
+    sharedDir: config.sharedDir,
+    xattr: config.xattr,
+    allowDirectIo: false,
+    logger,
+  });
+}
+
+async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<Backend> {
+  const { MemoryBackend } = await import("../../backends/memory/memory-backend.js");
+  return new MemoryBackend({
+    sizeBytes: config.size,
+    ...(config.inodes !== undefined && { inodeLimit: config.inodes }),
+    logger,
+  });
+}
+
+function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
+  switch (config.backend) {
+    case "passthrough":
+      return createPassthrough(config, logger);
+    case "memory":
+      return createMemory(config, logger);
+  }
+}
+
+/**
+ * Makes the backend that a configuration names, with the wrappers it asks for around it. The module
+ * of a backend is loaded only here, so that a share pays for its own backend alone.
+ */
+export async function createBackend(config: ShareConfig, logger: Logger): Promise<Backend> {
+  const backend = await createBare(config, logger);
+  return config.readonly ? new ReadOnlyBackend(backend) : backend;
+}

@@ -1,0 +1,78 @@
+import type { CachePolicy } from "../config/cache-policy.js";
+import type { ShareConfig } from "../config/share-config.js";
+import { FuseSession } from "../fuse/session.js";
+import { Lane } from "../native/lane.js";
+import type { Backend } from "../vfs/backend.js";
+import type { Logger } from "../vfs/logger.js";
+import type { VfsNode } from "../vfs/node.js";
+import { VhostServer } from "../vhost-user/server.js";
+import { EXIT_STOPPED, StopSignals } from "./stop-signals.js";
+
+/** Rings for requests; the guest uses as many of them as its front-end configures. */
+const REQUEST_QUEUES = 8;
+
+const EXIT_DISCONNECTED = 0;
+
+/** One share: a socket, one front-end, one backend. It runs once. */
+export class Share {
+  readonly #config: ShareConfig;
+  readonly #cachePolicy: CachePolicy;
+  readonly #backend: Backend;
+  readonly #logger: Logger;
+
+  constructor(config: ShareConfig, cachePolicy: CachePolicy, backend: Backend, logger: Logger) {
+    this.#config = config;
+    this.#cachePolicy = cachePolicy;
+    this.#backend = backend;
+    this.#logger = logger;
+  }
+
+  /**
+   * Serves one front-end from its connection to its disconnect, with the log lines that launchers
+   * of virtiofsd wait for.
+   * @returns 0 after a disconnect; 1 after SIGTERM, SIGHUP or SIGINT, the socket removed
+   * @throws GatewayError when the backend or the socket refuses, or the front-end broke the protocol
+   */
+  async run(): Promise<number> {
+    const signals = new StopSignals();
+    try {
+      const root = await this.#backend.start();
+      try {
+        return await this.#serve(root, signals);
+      } finally {
+        await this.#backend.stop();
+      }
+    } finally {
+      signals.dispose();
+    }
+  }
+  async #serve(root: VfsNode, signals: StopSignals): Promise<number> {
+    const { socketPath, tag, spinUs, threadPoolSize } = this.#config;
+    const logger = this.#logger;
+    const lane = new Lane({ spinUs, ioThreads: threadPoolSize });
+    const session = new FuseSession({
+      lane,
+      backend: this.#backend,
+      root,
+      cachePolicy: this.#cachePolicy,
+      logger,
+    });
+    const server = new VhostServer({ socketPath, tag, requestQueues: REQUEST_QUEUES, lane, logger });
+    try {
+      server.listen();
+      logger.info("Waiting for vhost-user socket connection...");
+      const served = server.serve(session, () => logger.info("Client connected, servicing requests"));
+      const signal = await Promise.race([served, signals.received]);
+      if (signal !== undefined) {
+        logger.info(`${signal} received, shutting down`);
+        return EXIT_STOPPED;
+      }
+      logger.info("Client disconnected, shutting down");
+      return EXIT_DISCONNECTED;
+    } finally {
+      server.close();
+      session.reset();
+      lane.close();
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import { type Command, CommanderError } from "commander";
+import { parseLoggingConfig, parseShareConfig } from "../config/parse.js";
+import type { ShareConfig } from "../config/share-config.js";
+import { escapeControls, quoteValue } from "../observability/escape.js";
+import type { LoggingConfig } from "../observability/log-levels.js";
+import { GatewayError } from "../vfs/gateway-error.js";
+import { nearest } from "./nearest.js";
+import { createProgram, optionNames, type RawOptions } from "./program.js";
+
+/** What a command line asks for. */
+export type CommandLine =
+  /** Serve a share until its front-end disconnects. */
+  | { readonly kind: "serve"; readonly share: ShareConfig; readonly logging: LoggingConfig }
+  /** Print what launchers ask a server for. */
+  | { readonly kind: "capabilities" }
+  /** Help or version: already printed. */
+  | { readonly kind: "printed" };
+
+const PROCESS_SETTINGS: ReadonlySet<string> = new Set([
+  "logLevel",
+  "logFormat",
+  "printCapabilities",
+  "socket",
+]);
+const NUMBERS: ReadonlySet<string> = new Set(["inodes", "threadPoolSize", "spinUs"]);
+
+/** The option that sets a setting: `socketPath` is `--socket-path`. */
+function optionName(setting: string): string {
+  return `--${setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function unknownOption(program: Command, message: string): string {
+  const typed = /'(.*)'/s.exec(message)?.[1] ?? "";
+  const name = typed.split("=", 1)[0] ?? typed;
+  const names = optionNames(program);
+  if (names.includes(name)) {
+    return `${name} takes no value, got ${quoteValue(typed.slice(name.length + 1))}`;
+  }
+  const suggestion = nearest(name, names);
+  const hint = suggestion === undefined ? "see --help" : `did you mean ${suggestion}?`;
+  return `unknown option ${escapeControls(name)}: ${hint}`;
+}
+
+function describe(program: Command, error: CommanderError): string {
+  switch (error.code) {
+    case "commander.unknownOption":
+      return unknownOption(program, error.message);
+    case "commander.excessArguments":
+      return `unexpected argument ${quoteValue(program.args[0])}: every setting is an option, see --help`;
+    case "commander.optionMissingArgument":
+      return `${/--[a-z-]+/.exec(error.message)?.[0]}: expected a value`;
+    default:
+      return escapeControls(error.message.replace(/^error: /, ""));
+  }
+}
+
+function shareSettings(options: RawOptions): Record<string, unknown> {
+  const settings: Record<string, unknown> = { backend: "passthrough" };
+  for (const [name, value] of Object.entries(options)) {
+    if (!PROCESS_SETTINGS.has(name)) {
+      const isNumber = NUMBERS.has(name) && typeof value === "string" && /^\d{1,15}$/.test(value);
+      settings[name] = isNumber ? Number(value) : value;
+    }
+  }
+  return settings;
+}
+
+/**
+ * Reads a command line, without the program's name.
+ * @throws GatewayError "usage" for what is wrong with it
+ */
+export function parseCommandLine(argv: readonly string[]): CommandLine {
+  const program = createProgram();
+  try {
+    program.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) {
+      throw error;
+    }
+    if (error.exitCode === 0) {
+      return { kind: "printed" };
+    }
+    throw new GatewayError("usage", describe(program, error), { cause: error });
+  }
+  const options: RawOptions = program.opts();
+  if (options.printCapabilities === true) {
+    return { kind: "capabilities" };
+  }
+  const { logLevel, logFormat } = options;
+  const logging = parseLoggingConfig(
+    { ...(logLevel !== undefined && { logLevel }), ...(logFormat !== undefined && { logFormat }) },
+    optionName,
+  );
+  return { kind: "serve", share: parseShareConfig(shareSettings(options), optionName), logging };
+}

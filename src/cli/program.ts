@@ -1,0 +1,72 @@
+import { Command, Option } from "commander";
+import { packageVersion } from "./version.js";
+
+const DESCRIPTION = `Serves a directory to virtual machines: a vhost-user virtio-fs back-end for QEMU,
+cloud-hypervisor and others. One process serves one share to one front-end and ends when it
+disconnects.`;
+
+const EXAMPLES = `
+Sizes are a whole number and a unit: K, M, G, T and KiB, MiB, GiB, TiB are powers of 1024; kB, MB,
+GB, TB are powers of 1000. The last of a repeated option wins.
+
+Exit codes: 0 after the front-end disconnected, 1 for an error of the host or the front-end and
+after SIGTERM, SIGINT or SIGHUP, 2 for a wrong command line.
+
+Examples:
+  virtiofs-gateway --socket-path /run/vm1-fs.sock --shared-dir /srv/vm1
+  virtiofs-gateway --socket-path /run/vm1-tmp.sock --backend memory --size 1GiB`;
+
+const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
+  ["--socket-path <path>", "unix socket to listen on; an old socket nobody serves is replaced"],
+  ["--shared-dir <dir>", "host directory to share (passthrough)"],
+  ["--backend <name>", "what is behind the share: passthrough or memory (default: passthrough)"],
+  ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
+  ["--inodes <n>", "most files and directories (memory; default: no limit)"],
+  ["--tag <name>", "name that guests mount, 1 to 36 bytes; only for front-ends that ask the server for it"],
+  ["--readonly", "refuse every change by the guest with EROFS"],
+  [
+    "--cache <policy>",
+    "what the guest may cache: auto (1 s), always (1 day, for files nobody else changes), never, or metadata" +
+      " (attributes 1 day, file data never) (default: auto)",
+  ],
+  ["--xattr", "extended attributes of the host directory; a memory share always has them (default: off)"],
+  ["--thread-pool-size <n>", "threads for I/O that may block; 0 means the default (default: 4)"],
+  [
+    "--spin-us <n>",
+    "microseconds to poll for more requests before sleeping, which spares the wake-up; backs off when it does not" +
+      " pay; 0 never polls (default: 50)",
+  ],
+  ["--log-level <level>", "error, warn, info, debug, trace or off (default: info)"],
+  ["--log-format <format>", "text for people or json for machines, on standard error (default: text)"],
+  ["--print-capabilities", "print what this server can do, as JSON for launchers, and exit"],
+];
+
+/** What the user gave, by setting name; nothing is checked and no default filled in. */
+export type RawOptions = Record<string, string | boolean | undefined>;
+
+/** Long names of all options, for suggestions. */
+export function optionNames(program: Command): string[] {
+  const names = program.options.map((option) => option.long ?? option.flags);
+  return [...names, "--help"];
+}
+
+/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
+export function createProgram(): Command {
+  const program = new Command("virtiofs-gateway")
+    .description(DESCRIPTION)
+    .usage("--socket-path <path> (--shared-dir <dir> | --backend memory) [options]")
+    .allowExcessArguments(false)
+    .showSuggestionAfterError(false)
+    .configureOutput({ outputError: () => {} })
+    .exitOverride()
+    .helpOption("-h, --help", "print this help and exit")
+    .version(`virtiofs-gateway ${packageVersion()}`, "-V, --version", "print the version and exit")
+    .addHelpText("after", EXAMPLES);
+  for (const [flags, description] of OPTIONS) {
+    program.option(flags, description);
+  }
+  // virtiofsd's old name; an event keeps "the last one wins" true across both names.
+  program.addOption(new Option("--socket <path>").hideHelp());
+  program.on("option:socket", (path: string) => program.setOptionValueWithSource("socketPath", path, "cli"));
+  return program;
+}

@@ -1,0 +1,121 @@
+import * as z from "zod/mini";
+import { CACHE_POLICY_NAMES } from "./cache-policy.js";
+import { parseSize, SIZE_PATTERN } from "./size.js";
+
+export const BACKEND_NAMES = ["passthrough", "memory"] as const;
+export type BackendName = (typeof BACKEND_NAMES)[number];
+
+/** I/O pool threads of a share unless configured. */
+export const DEFAULT_THREAD_POOL_SIZE = 4;
+const MAX_THREAD_POOL_SIZE = 256;
+const MAX_SPIN_US = 10_000;
+const MIN_SIZE_BYTES = 4096;
+const MAX_INODES = 0xffff_ffff;
+const MAX_TAG_BYTES = 36;
+
+/*
+ * Every `error` below completes the sentence "expected ..., got ...": parse.ts puts it together with
+ * the option's name and the value.
+ */
+
+function oneOf<const T extends readonly string[]>(names: T) {
+  return z.enum(names, { error: `one of ${names.join(", ")}` });
+}
+
+function wholeNumber(minimum: number, maximum: number) {
+  const error = `a whole number from ${minimum} to ${maximum}`;
+  return z.int({ error }).check(z.gte(minimum, { error }), z.lte(maximum, { error }));
+}
+
+const flag = z.boolean({ error: "true or false" });
+const path = z
+  .string({ error: "a path" })
+  .check(z.minLength(1, { error: "a path" }), z.regex(/^[^\0]*$/, { error: "a path without NUL" }));
+
+const tagError = `a name of 1 to ${MAX_TAG_BYTES} bytes`;
+const tag = z.string({ error: tagError }).check(
+  z.minLength(1, { error: tagError }),
+  z.maxLength(MAX_TAG_BYTES, { error: tagError }),
+  z.refine((text) => Buffer.byteLength(text) <= MAX_TAG_BYTES && !text.includes("\0"), { error: tagError }),
+);
+
+const sizeError = "a size such as 512MiB or 1GiB";
+const size = z.pipe(
+  z.union(
+    [
+      z.string().check(z.regex(new RegExp(SIZE_PATTERN), { error: sizeError })),
+      z.int().check(z.gte(0, { error: sizeError })),
+    ],
+    { error: sizeError },
+  ),
+  z.transform((value, context) => {
+    const bytes = typeof value === "string" ? parseSize(value) : value;
+    if (bytes !== undefined && bytes >= MIN_SIZE_BYTES) {
+      return bytes;
+    }
+    const limit = bytes === undefined ? "below 8192TiB" : "of at least 4KiB";
+    context.issues.push({ code: "custom", input: value, message: `${sizeError}, ${limit}` });
+    return z.NEVER;
+  }),
+);
+
+const threadPoolSize = z.pipe(
+  wholeNumber(0, MAX_THREAD_POOL_SIZE),
+  z.transform((threads) => (threads === 0 ? DEFAULT_THREAD_POOL_SIZE : threads)),
+);
+
+/** What every share has, whatever is behind it. */
+const commonFields = {
+  socketPath: path.check(z.describe("Unix socket on which the vhost-user front-end connects")),
+  tag: z.optional(
+    tag.check(z.describe("Name that guests mount, when the server and not the front-end gives it")),
+  ),
+  readonly: z._default(flag, false).check(z.describe("Refuse every change by the guest with EROFS")),
+  cache: z
+    ._default(oneOf(CACHE_POLICY_NAMES), "auto")
+    .check(z.describe("What the guest may cache: auto 1 s; always and metadata 1 day; never nothing")),
+  xattr: z
+    ._default(flag, false)
+    .check(z.describe("Extended attributes of a host directory (a memory share always has them)")),
+  threadPoolSize: z
+    ._default(threadPoolSize, DEFAULT_THREAD_POOL_SIZE)
+    .check(z.describe("Threads for I/O that may block; 0 means the default")),
+  spinUs: z
+    ._default(wholeNumber(0, MAX_SPIN_US), 50)
+    .check(z.describe("Microseconds to poll for more requests before sleeping; 0 never polls")),
+};
+
+const passthroughShare = z.strictObject({
+  backend: z.literal("passthrough"),
+  ...commonFields,
+  sharedDir: path.check(z.describe("Host directory to share")),
+});
+
+const memoryShare = z.strictObject({
+  backend: z.literal("memory"),
+  ...commonFields,
+  size: z
+    ._default(size, 2 ** 30)
+    .check(
+      z.describe("Most bytes that file data may take: bytes, or a size such as 512MiB or 1GiB. Default 1GiB"),
+    ),
+  inodes: z.optional(
+    wholeNumber(1, MAX_INODES).check(z.describe("Most files and directories; unlimited unless given")),
+  ),
+});
+
+/** The configuration of one share, as YAML or JSON has it and the command line spells it. */
+export const shareSchema = z.discriminatedUnion("backend", [passthroughShare, memoryShare], {
+  error: `one of ${BACKEND_NAMES.join(", ")}`,
+});
+
+/** Names of the settings that each backend knows. */
+export const SETTINGS_OF_BACKEND: Readonly<Record<BackendName, readonly string[]>> = {
+  passthrough: Object.keys(passthroughShare.shape),
+  memory: Object.keys(memoryShare.shape),
+};
+
+/** A checked share with every default filled in. Sizes are bytes. */
+export type ShareConfig = Readonly<z.output<typeof shareSchema>>;
+export type PassthroughShareConfig = Extract<ShareConfig, { backend: "passthrough" }>;
+export type MemoryShareConfig = Extract<ShareConfig, { backend: "memory" }>;

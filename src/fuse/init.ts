@@ -1,0 +1,88 @@
+import { EPROTO, type Status } from "../vfs/errno.js";
+import {
+  FUSE_MAJOR,
+  FUSE_MINOR,
+  FUSE_OLDEST_MINOR,
+  InitFlag,
+  InitFlag2,
+  InitOut,
+  MAX_PAGES,
+  MAX_TRANSFER_BYTES,
+} from "./protocol.js";
+import type { Request } from "./request.js";
+import type { FuseSession } from "./session.js";
+
+/** struct fuse_init_in, words; the second flag word is there when the guest is 7.36 or newer. */
+const InitIn = { MAJOR: 0, MINOR: 1, MAX_READAHEAD: 2, FLAGS: 3, FLAGS2: 4, OLD_BYTES: 16, BYTES: 20 } as const;
+
+/** struct fuse_init_out, words. */
+const Out = {
+  MAJOR: 0,
+  MINOR: 1,
+  MAX_READAHEAD: 2,
+  FLAGS: 3,
+  BACKGROUND: 4,
+  MAX_WRITE: 5,
+  TIME_GRANULARITY: 6,
+  MAX_PAGES: 7,
+  FLAGS2: 8,
+} as const;
+
+/** Requests the guest may have in flight in the background, and when it calls that congested. */
+const MAX_BACKGROUND = 0xffff;
+const CONGESTION_THRESHOLD = Math.floor((MAX_BACKGROUND * 3) / 4);
+
+const ALWAYS =
+  InitFlag.ASYNC_READ |
+  InitFlag.ATOMIC_O_TRUNC |
+  InitFlag.BIG_WRITES |
+  InitFlag.DO_READDIRPLUS |
+  InitFlag.READDIRPLUS_AUTO |
+  InitFlag.ASYNC_DIO |
+  InitFlag.PARALLEL_DIROPS |
+  InitFlag.MAX_PAGES |
+  InitFlag.INIT_EXT;
+
+/** What we offer; the guest uses what both have. */
+function offeredFlags(session: FuseSession): number {
+  const { cachePolicy, backend } = session;
+  let flags: number = ALWAYS;
+  if (backend.capabilities.changesOutside) {
+    flags |= InitFlag.AUTO_INVAL_DATA;
+  }
+  if (cachePolicy.keepCache) {
+    // Targets of symbolic links are cached without a limit in time.
+    flags |= InitFlag.CACHE_SYMLINKS;
+  }
+  return flags;
+}
+
+/** Answers INIT: versions, flags and limits. Errors: EPROTO when the guest's protocol is too old. */
+export function negotiate(session: FuseSession, request: Request): Status {
+  const major = request.word(InitIn.MAJOR);
+  const minor = request.word(InitIn.MINOR);
+  request.clearReply(InitOut.WORDS);
+  const { words } = session.lane;
+  const reply = request.replyWord;
+  words[reply + Out.MAJOR] = FUSE_MAJOR;
+  words[reply + Out.MINOR] = FUSE_MINOR;
+  if (major > FUSE_MAJOR) {
+    // The guest repeats INIT with a version of ours.
+    return InitOut.BYTES;
+  }
+  if (major < FUSE_MAJOR || minor < FUSE_OLDEST_MINOR || request.argumentBytes < InitIn.OLD_BYTES) {
+    session.logger.error(`the guest speaks FUSE ${major}.${minor}: expected 7.${FUSE_OLDEST_MINOR} or newer`);
+    return -EPROTO;
+  }
+  const wanted = request.word(InitIn.FLAGS);
+  const extended = (wanted & InitFlag.INIT_EXT) !== 0 && request.argumentBytes >= InitIn.BYTES;
+  words[reply + Out.MAX_READAHEAD] = request.word(InitIn.MAX_READAHEAD);
+  words[reply + Out.FLAGS] = wanted & offeredFlags(session);
+  words[reply + Out.BACKGROUND] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);
+  words[reply + Out.MAX_WRITE] = MAX_TRANSFER_BYTES;
+  words[reply + Out.TIME_GRANULARITY] = 1;
+  words[reply + Out.MAX_PAGES] = MAX_PAGES;
+  words[reply + Out.FLAGS2] = extended ? request.word(InitIn.FLAGS2) & InitFlag2.CREATE_SUPP_GROUP : 0;
+  session.initialised = true;
+  return InitOut.BYTES;
+}

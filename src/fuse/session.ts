@@ -1,0 +1,247 @@
+import { type Lane, LaneResult } from "../native/lane.js";
+import type { Backend } from "../vfs/backend.js";
+import { DirectoryBuffer, type EntryReferencer } from "../vfs/directory-buffer.js";
+import { EINVAL, EIO, ENOSYS, type Status } from "../vfs/errno.js";
+import { type HandleKind, HandleTable } from "../vfs/handle-table.js";
+import { InodeTable } from "../vfs/inode-table.js";
+import type { Logger } from "../vfs/logger.js";
+import type { VfsHandle, VfsNode } from "../vfs/node.js";
+import { OPERATIONS } from "./operations.js";
+import { EntryOut, MAX_TRANSFER_BYTES, Opcode, OpenFlag } from "./protocol.js";
+import { Request } from "./request.js";
+
+/** How long and in what way the guest may cache. */
+export interface CachePolicy {
+  /** Seconds a name may be used without a new LOOKUP. */
+  readonly entryTimeoutSec: number;
+  /** Seconds attributes may be used without a new GETATTR. */
+  readonly attrTimeoutSec: number;
+  /** Files bypass the guest's page cache. */
+  readonly directIo: boolean;
+  /** The page cache outlives close and open. */
+  readonly keepCache: boolean;
+  /** The guest may cache directory listings. */
+  readonly cacheDirectory: boolean;
+}
+
+/** What a session needs. */
+export interface FuseSessionOptions {
+  readonly lane: Lane;
+  readonly backend: Backend;
+  /** What `backend.start()` returned. */
+  readonly root: VfsNode;
+  readonly cachePolicy: CachePolicy;
+  readonly logger: Logger;
+}
+
+/**
+ * One guest's conversation with a backend: finds the operation of each request, resolves node ids and
+ * handles, and encodes the answer. INIT begins it anew; the tables of the session before are released.
+ */
+export class FuseSession implements EntryReferencer {
+  readonly lane: Lane;
+  readonly backend: Backend;
+  readonly cachePolicy: CachePolicy;
+  readonly logger: Logger;
+  readonly #root: VfsNode;
+  readonly #requests: Request[] = [];
+  readonly #directoryBuffers: DirectoryBuffer[] = [];
+  readonly #reported = new Set<number>();
+  #inodes: InodeTable;
+  #handles = new HandleTable();
+  /** INIT was answered; until then nothing else is. */
+  initialised = false;
+
+  constructor(options: FuseSessionOptions) {
+    this.lane = options.lane;
+    this.backend = options.backend;
+    this.cachePolicy = options.cachePolicy;
+    this.logger = options.logger;
+    this.#root = options.root;
+    this.#inodes = this.#createInodeTable();
+  }
+
+  get inodes(): InodeTable {
+    return this.#inodes;
+  }
+
+  get handles(): HandleTable {
+    return this.#handles;
+  }
+
+  /** Answers the requests of the lane's batch. */
+  readonly runBatch = (count: number): void => {
+    const { batch, results } = this.lane;
+    for (let i = 0; i < count; i++) {
+      results[i] = this.#dispatch(batch[i] as number);
+    }
+  };
+
+  /** Forgets all nodes and closes all handles of the guest: before INIT, after DESTROY and at the end. */
+  reset(): void {
+    this.initialised = false;
+    const handles = this.#handles;
+    const inodes = this.#inodes;
+    this.#handles = new HandleTable();
+    for (const [handle, kind] of [...handles.entries()]) {
+      this.#releaseHandle(handles, inodes, handle, kind);
+    }
+    inodes.clear();
+    this.#inodes = this.#createInodeTable();
+  }
+
+  /** The node of the request's header, or undefined: the guest has no such node. */
+  node(request: Request): VfsNode | undefined {
+    return this.#inodes.get(request.nodeLow, request.nodeHigh);
+  }
+
+  /** The handle whose number is at argument word `index`, if it is open on the request's node. */
+  handle(request: Request, index: number, kind: HandleKind): VfsHandle | undefined {
+    const handle = this.#handles.get(request.word(index), request.word(index + 1), kind);
+    return handle !== undefined && handle.node === this.node(request) ? handle : undefined;
+  }
+
+  /** {@link EntryReferencer}: node id, generation and timeouts of an entry, one more lookup. */
+  referenceEntry(node: VfsNode, words: Uint32Array, word: number): void {
+    this.#writeEntryHead(this.#inodes.reference(node), node, words, word);
+  }
+
+  /** Completes a reply whose attributes the backend has filled with the entry around them. */
+  replyEntry(request: Request, node: VfsNode, inodes: InodeTable): Status {
+    const index = inodes.reference(node);
+    if (index < 0) {
+      return -EIO;
+    }
+    this.#writeEntryHead(index, node, this.lane.words, request.replyWord);
+    return EntryOut.BYTES;
+  }
+
+  /** Opens a place for a handle and writes struct fuse_open_out at `word`. */
+  addHandle(handle: VfsHandle, kind: HandleKind, word: number): void {
+    const { words } = this.lane;
+    const index = this.#handles.add(handle, kind);
+    const generation = this.#handles.generationAt(index);
+    const { node } = handle;
+    this.#inodes.pin(node);
+    if (handle.boundFile !== undefined) {
+      const nodeHigh = this.#inodes.generationOf(node);
+      this.lane.bind(index, generation, node.tableIndex, nodeHigh, handle.boundFile);
+    }
+    words[word] = index;
+    words[word + 1] = generation;
+    words[word + 2] = kind === "file" ? this.#fileOpenFlags() : this.#directoryOpenFlags();
+    words[word + 3] = 0;
+  }
+
+  /** Closes a handle of the guest. */
+  closeHandle(handle: VfsHandle, kind: HandleKind): void {
+    this.#releaseHandle(this.#handles, this.#inodes, handle, kind);
+  }
+
+  /** Lends a buffer for directory entries. */
+  takeDirectoryBuffer(): DirectoryBuffer {
+    return this.#directoryBuffers.pop() ?? new DirectoryBuffer(MAX_TRANSFER_BYTES, this);
+  }
+
+  giveDirectoryBuffer(buffer: DirectoryBuffer): void {
+    if (this.#directoryBuffers.length < 4) {
+      this.#directoryBuffers.push(buffer);
+    }
+  }
+
+  #createInodeTable(): InodeTable {
+    return new InodeTable(this.#root, (node) => this.backend.forget(node));
+  }
+
+  #dispatch(slot: number): number {
+    let request = this.#requests[slot];
+    if (request === undefined) {
+      request = new Request(this.lane, slot);
+      this.#requests[slot] = request;
+    }
+    if (!request.begin()) {
+      return -EINVAL;
+    }
+    const { opcode } = request;
+    const operation = OPERATIONS[opcode];
+    if (operation === undefined) {
+      return -ENOSYS;
+    }
+    if (request.argumentBytes < operation.argumentBytes) {
+      return -EINVAL;
+    }
+    if (!this.initialised && opcode !== Opcode.INIT) {
+      return opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET ? LaneResult.NO_REPLY : -EIO;
+    }
+    try {
+      const result = operation.run(this, request);
+      return typeof result === "number" ? result : this.#await(request, result);
+    } catch (error) {
+      return this.#reportBug(opcode, error);
+    }
+  }
+
+  /** The nodes of an operation that waits must not go away under it. */
+  #await(request: Request, result: Promise<number>): number {
+    const inodes = this.#inodes;
+    const node = this.node(request);
+    if (node !== undefined) {
+      inodes.pin(node);
+    }
+    const { slot, opcode } = request;
+    const finish = (value: number): void => {
+      if (node !== undefined) {
+        inodes.unpin(node);
+      }
+      this.lane.complete(slot, value);
+    };
+    result.then(finish, (error: unknown) => finish(this.#reportBug(opcode, error)));
+    return LaneResult.PENDING;
+  }
+
+  /** An exception in a backend is a bug: said once for each operation, and EIO for the request. */
+  #reportBug(opcode: number, error: unknown): Status {
+    if (!this.#reported.has(opcode)) {
+      this.#reported.add(opcode);
+      const name = OPERATIONS[opcode]?.name ?? String(opcode);
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.logger.error({ operation: name, error: reason }, `bug in ${name}: answered EIO`);
+    }
+    return -EIO;
+  }
+
+  #writeEntryHead(index: number, node: VfsNode, words: Uint32Array, word: number): void {
+    const generation = this.#inodes.generationOf(node);
+    words[word] = Math.max(index, 0);
+    words[word + 1] = generation;
+    words[word + 2] = generation;
+    words[word + 3] = 0;
+    words[word + EntryOut.ENTRY_VALID] = this.cachePolicy.entryTimeoutSec;
+    words[word + EntryOut.ENTRY_VALID + 1] = 0;
+    words[word + EntryOut.ATTR_VALID] = this.cachePolicy.attrTimeoutSec;
+    words[word + EntryOut.ATTR_VALID + 1] = 0;
+    words[word + EntryOut.ENTRY_VALID_NSEC] = 0;
+    words[word + EntryOut.ATTR_VALID_NSEC] = 0;
+  }
+
+  #fileOpenFlags(): number {
+    const { directIo, keepCache } = this.cachePolicy;
+    return (directIo ? OpenFlag.DIRECT_IO : 0) | (keepCache ? OpenFlag.KEEP_CACHE : 0);
+  }
+
+  #directoryOpenFlags(): number {
+    return this.cachePolicy.cacheDirectory ? OpenFlag.CACHE_DIR | OpenFlag.KEEP_CACHE : 0;
+  }
+
+  #releaseHandle(handles: HandleTable, inodes: InodeTable, handle: VfsHandle, kind: HandleKind): void {
+    if (handle.boundFile !== undefined) {
+      this.lane.unbind(handle.tableIndex);
+    }
+    handles.remove(handle);
+    inodes.unpin(handle.node);
+    const released = kind === "file" ? this.backend.release(handle) : this.backend.releasedir(handle);
+    if (released instanceof Promise) {
+      released.catch((error: unknown) => this.#reportBug(Opcode.RELEASE, error));
+    }
+  }
+}

@@ -1,0 +1,274 @@
+import type { BoundFile } from "../vfs/node.js";
+import { GatewayError } from "../vfs/gateway-error.js";
+import { addon } from "./addon.js";
+
+/**
+ * Where things lie in a request slot; native/virtio/slot_layout.h has the same numbers. Word offsets
+ * are in 32-bit units from the start of the slot.
+ */
+export const Slot = {
+  WORDS: 1024,
+  BYTES: 4096,
+  COUNT: 2048,
+  /** Bytes the request claims, header included. */
+  REQUEST_LENGTH_WORD: 0,
+  /** Bytes the guest can receive, header included. */
+  REPLY_CAPACITY_WORD: 1,
+  QUEUE_WORD: 2,
+  /** Byte in the slot where the reply's body begins. */
+  REPLY_OFFSET_WORD: 3,
+  REQUEST_BYTE: 64,
+  REQUEST_WORD: 16,
+  /** Bytes of a request that are in the slot; the rest is fetched with {@link Lane.readRequest}. */
+  REQUEST_BYTES: 1984,
+  REPLY_BYTE: 2048,
+  REPLY_WORD: 512,
+  REPLY_BYTES: 2048,
+} as const;
+
+/** Results of a request other than the length of its body or a negative errno. */
+export const LaneResult = {
+  /** The answer comes later, by {@link Lane.complete}. */
+  PENDING: -0x8000_0000,
+  /** The chain goes back to the guest without an answer (FORGET). */
+  NO_REPLY: -0x7fff_ffff,
+  /** Added to a length: the body is in guest memory already ({@link Lane.writeBody}). */
+  BODY_IN_PLACE: 0x4000_0000,
+} as const;
+
+/** What the lane reports beside requests. */
+export const LaneEvent = {
+  /** A queue was stopped because its ring made no sense. */
+  RING_BROKEN: 1,
+  /** Memory that the front-end shared has vanished. */
+  MEMORY_FAULT: 2,
+  /** The guest kicked a queue in which nothing was ever made available. */
+  EMPTY_KICK: 3,
+} as const;
+
+/** Queues a lane can have: hiprio and 64 request queues. */
+export const MAX_QUEUES = 65;
+
+/** A region of guest memory; addresses and sizes in bytes. */
+export interface MemoryRegion {
+  readonly fd: number;
+  readonly guestAddress: bigint;
+  readonly size: bigint;
+  /** Address in the front-end's process; ring addresses are given in these. */
+  readonly userAddress: bigint;
+  readonly fileOffset: bigint;
+}
+
+/** Where a ring lies and where it goes on. */
+export interface RingSetup {
+  readonly size: number;
+  readonly descriptors: bigint;
+  readonly available: bigint;
+  readonly used: bigint;
+  /** Index of the next available entry. */
+  readonly base: number;
+  /** VIRTIO_RING_F_EVENT_IDX was negotiated. */
+  readonly eventIndex: boolean;
+}
+
+/** Counters of a queue. */
+export interface QueueStatistics {
+  readonly requests: number;
+  readonly malformed: number;
+  readonly kicks: number;
+  readonly signals: number;
+}
+
+interface LaneBinding {
+  readonly slots: ArrayBuffer;
+  readonly batch: ArrayBuffer;
+  readonly results: ArrayBuffer;
+  setHandlers(onBatch: (count: number) => void, onEvent: (kind: number, queue: number) => void): void;
+  addRegion(fd: number, guest: bigint, size: bigint, user: bigint, fileOffset: bigint): number;
+  setRegions(fds: Int32Array, fields: BigUint64Array): number;
+  removeRegion(guest: bigint, size: bigint, user: bigint): number;
+  startQueue(
+    queue: number,
+    size: number,
+    descriptors: bigint,
+    available: bigint,
+    used: bigint,
+    base: number,
+    eventIndex: boolean,
+  ): number;
+  setKick(queue: number, fd: number): number;
+  setCall(queue: number, fd: number): void;
+  setError(queue: number, fd: number): void;
+  setEnabled(queue: number, enabled: boolean): void;
+  quiesce(queue: number): void;
+  detach(queue: number): number;
+  inFlight(queue: number): number;
+  isBlank(queue: number): boolean;
+  statistics(queue: number, into: Float64Array): void;
+  complete(slot: number, result: number): void;
+  readRequest(slot: number, offset: number, into: Uint8Array): number;
+  writeBody(slot: number, from: Uint8Array, length: number): boolean;
+  bindDescriptor(handle: number, generation: number, nodeLow: number, nodeHigh: number, fd: number): void;
+  bindArena(
+    handle: number,
+    generation: number,
+    nodeLow: number,
+    nodeHigh: number,
+    arena: object,
+    file: number,
+    append: boolean,
+  ): void;
+  unbind(handle: number): void;
+  close(): void;
+}
+
+/** Settings of a lane. */
+export interface LaneOptions {
+  /** How long to poll for the next request before sleeping, in microseconds; 0 disables polling. */
+  readonly spinUs: number;
+  /** Threads for calls that may block; 0 takes the default. */
+  readonly ioThreads: number;
+}
+
+/**
+ * The path of requests between the virtqueues and JavaScript. One per share; everything happens on the
+ * thread that made it. `queue` arguments are below {@link MAX_QUEUES}: the caller checks.
+ * Methods that configure answer with an errno value (0: done); descriptors passed are taken over.
+ */
+export class Lane {
+  /** All request slots as words, and as bytes. */
+  readonly words: Uint32Array;
+  readonly bytes: Buffer;
+  /** Slots of the batch that is being answered, and the result of each. */
+  readonly batch: Uint32Array;
+  readonly results: Int32Array;
+  readonly #binding: LaneBinding;
+  #lastQueue = 0;
+
+  /** @throws GatewayError when there is no memory for the request slots */
+  constructor(options: LaneOptions) {
+    const create = (addon as { createLane(spinNs: number, ioThreads: number): LaneBinding | undefined }).createLane;
+    const binding = create(options.spinUs * 1000, options.ioThreads);
+    if (binding === undefined) {
+      throw new GatewayError("environment", "no memory for request slots");
+    }
+    this.#binding = binding;
+    this.words = new Uint32Array(binding.slots);
+    this.bytes = Buffer.from(binding.slots);
+    this.batch = new Uint32Array(binding.batch);
+    this.results = new Int32Array(binding.results);
+  }
+
+  /** Whom to call with a batch of requests, and with {@link LaneEvent}s. */
+  setHandlers(onBatch: (count: number) => void, onEvent: (kind: number, queue: number) => void): void {
+    this.#binding.setHandlers(onBatch, onEvent);
+  }
+
+  /** Replaces the memory table. */
+  setRegions(regions: readonly MemoryRegion[]): number {
+    const fields = new BigUint64Array(regions.length * 4);
+    regions.forEach((region, index) => {
+      fields.set([region.guestAddress, region.size, region.userAddress, region.fileOffset], index * 4);
+    });
+    return this.#binding.setRegions(Int32Array.from(regions, (region) => region.fd), fields);
+  }
+
+  addRegion(region: MemoryRegion): number {
+    const { fd, guestAddress, size, userAddress, fileOffset } = region;
+    return this.#binding.addRegion(fd, guestAddress, size, userAddress, fileOffset);
+  }
+
+  /** ENOENT when there is no such region. */
+  removeRegion(guestAddress: bigint, size: bigint, userAddress: bigint): number {
+    return this.#binding.removeRegion(guestAddress, size, userAddress);
+  }
+
+  /** Starts taking requests from a ring. EINVAL: size or alignment; EFAULT: outside guest memory. */
+  startQueue(queue: number, ring: RingSetup): number {
+    const { size, descriptors, available, used, base, eventIndex } = ring;
+    this.#lastQueue = Math.max(this.#lastQueue, queue);
+    return this.#binding.startQueue(queue, size, descriptors, available, used, base, eventIndex);
+  }
+
+  /** fd -1: none. */
+  setKick(queue: number, fd: number): number {
+    return this.#binding.setKick(queue, fd);
+  }
+
+  setCall(queue: number, fd: number): void {
+    this.#binding.setCall(queue, fd);
+  }
+
+  setError(queue: number, fd: number): void {
+    this.#binding.setError(queue, fd);
+  }
+
+  setEnabled(queue: number, enabled: boolean): void {
+    this.#binding.setEnabled(queue, enabled);
+  }
+
+  /** Takes no more requests from the queue; answers still go out. */
+  quiesce(queue: number): void {
+    this.#binding.quiesce(queue);
+  }
+
+  /** Lets go of the ring; later answers are dropped. @returns the index of the next available entry */
+  detach(queue: number): number {
+    return this.#binding.detach(queue);
+  }
+
+  /** Requests of the queue that are not answered. */
+  inFlight(queue: number): number {
+    return this.#binding.inFlight(queue);
+  }
+
+  /** Whether the driver's part of the ring is all zero. */
+  isBlank(queue: number): boolean {
+    return this.#binding.isBlank(queue);
+  }
+
+  /** The highest index of a queue that was ever started. */
+  get lastQueue(): number {
+    return this.#lastQueue;
+  }
+
+  statistics(queue: number): QueueStatistics {
+    const numbers = new Float64Array(4);
+    this.#binding.statistics(queue, numbers);
+    const [requests = 0, malformed = 0, kicks = 0, signals = 0] = numbers;
+    return { requests, malformed, kicks, signals };
+  }
+
+  /** Answers a request whose result was PENDING. */
+  complete(slot: number, result: number): void {
+    this.#binding.complete(slot, result);
+  }
+
+  /** Copies the request's bytes from `offset` (0 is the header) into `into`; returns how many there were. */
+  readRequest(slot: number, offset: number, into: Uint8Array): number {
+    return this.#binding.readRequest(slot, offset, into);
+  }
+
+  /** Writes the reply's body, the first `length` bytes of `from`, to guest memory; false when it does not fit. */
+  writeBody(slot: number, from: Uint8Array, length: number): boolean {
+    return this.#binding.writeBody(slot, from, length);
+  }
+
+  /** From now on native code answers READ and WRITE of this handle and node. */
+  bind(handle: number, generation: number, nodeLow: number, nodeHigh: number, file: BoundFile): void {
+    if (file.kind === "descriptor") {
+      this.#binding.bindDescriptor(handle, generation, nodeLow, nodeHigh, file.fd);
+    } else {
+      this.#binding.bindArena(handle, generation, nodeLow, nodeHigh, file.arena, file.file, file.append);
+    }
+  }
+
+  unbind(handle: number): void {
+    this.#binding.unbind(handle);
+  }
+
+  /** Stops everything. */
+  close(): void {
+    this.#binding.close();
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * An inode as a backend knows it. A backend derives its own class and hands out the same object for
+ * the same inode for as long as the object is not forgotten: that is how the inode table recognises
+ * it. Everything about lookup counts and node ids is the table's.
+ */
+export abstract class VfsNode {
+  /** Index in the inode table, or -1 while the guest does not know the node. Only the table writes it. */
+  tableIndex = -1;
+}
+
+/**
+ * An open file or directory as a backend knows it. The session gives it a place in the handle table;
+ * a backend derives its own class.
+ */
+export abstract class VfsHandle {
+  /** Index in the handle table, or -1 before it is open and after release. Only the table writes it. */
+  tableIndex = -1;
+  /** What is open; the handle keeps the node alive even after the guest forgot it. */
+  readonly node: VfsNode;
+  /**
+   * A file that native code reads and writes without JavaScript, or undefined when READ and WRITE
+   * come to the backend. The backend sets it before it returns the handle from open.
+   */
+  boundFile: BoundFile | undefined;
+
+  constructor(node: VfsNode) {
+    this.node = node;
+  }
+}
+
+/** What native code can read and write by itself (see docs/architecture.md, "Bound files"). */
+export type BoundFile =
+  /** A descriptor. Native code takes it over and closes it after release, when no I/O is in flight. */
+  | { readonly kind: "descriptor"; readonly fd: number; readonly append: boolean }
+  /** A file of a memory arena, by the native arena object and the file's number in it. */
+  | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean };
+
+/** Who asks. The object belongs to the request and is reused after it: do not keep it. */
+export interface Caller {
+  uid: number;
+  gid: number;
+  /** Process id in the guest's view; 0 when unknown. */
+  pid: number;
+  /** Supplementary group the guest sent along with a creation, or -1. */
+  supplementaryGroup: number;
+}

@@ -1,0 +1,22 @@
+import { expect, it } from "vitest";
+import { CACHE_POLICY_NAMES, cachePolicy } from "../../../src/config/cache-policy.js";
+
+it.each([
+  ["auto", 1, false, false],
+  ["always", 86_400, false, true],
+  ["never", 0, true, false],
+  ["metadata", 86_400, true, false],
+] as const)("%s: timeouts of %d s, direct I/O %o, kept caches %o", (name, timeoutSec, directIo, keeps) => {
+  expect(cachePolicy(name)).toEqual({
+    entryTimeoutSec: timeoutSec,
+    attrTimeoutSec: timeoutSec,
+    negativeTimeoutSec: 0,
+    directIo,
+    keepCache: keeps,
+    cacheDirectory: keeps,
+  });
+});
+
+it("has a policy for every name", () => {
+  expect(CACHE_POLICY_NAMES.map((name) => typeof cachePolicy(name))).not.toContain("undefined");
+});

@@ -22,6 +22,10 @@
       "target_name": "virtiofs_gateway",
       "sources": [
         "native/napi/addon.cc",
+        "native/io/page_allocator.cc",
+        "native/io/extent_map.cc",
+        "native/io/arena_space.cc",
+        "native/io/arena.cc",
         "native/virtio/split_queue.cc",
         "native/virtio/guest_memory.cc",
         "native/virtio/fault_guard.cc",

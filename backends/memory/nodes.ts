@@ -106,4 +106,3 @@ export class MemoryDirectoryHandle extends VfsHandle {
     this.node = node;
   }
 }
-

@@ -8,6 +8,7 @@ import {
   ENOSPC,
   ENOTDIR,
   ENOTEMPTY,
+  type Result,
   type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
@@ -18,6 +19,7 @@ import type { LiveEntry, MemoryTree } from "./tree.js";
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const RENAME_WHITEOUT = 4;
+const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
 
 /** One end of a rename. */
 interface Place {
@@ -38,7 +40,13 @@ function isWithin(directory: DirectoryNode, node: MemoryNode): boolean {
 }
 
 /** Why the rename cannot be, in Linux' order, or 0. */
-function refusal(source: LiveEntry, from: Place, to: Place, target: LiveEntry | undefined, flags: number): Status {
+function refusal(
+  source: LiveEntry,
+  from: Place,
+  to: Place,
+  target: LiveEntry | undefined,
+  flags: number,
+): Status {
   const exchange = (flags & RENAME_EXCHANGE) !== 0;
   if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
     return -EEXIST;
@@ -92,7 +100,13 @@ function touchAll(tree: MemoryTree, from: Place, to: Place, nodes: MemoryNode[])
   }
 }
 
-function move(tree: MemoryTree, from: Place, source: LiveEntry, to: Place, target: LiveEntry | undefined): void {
+function move(
+  tree: MemoryTree,
+  from: Place,
+  source: LiveEntry,
+  to: Place,
+  target: LiveEntry | undefined,
+): void {
   const { node } = source;
   tree.removeEntry(from.directory, source);
   if (target === undefined) {
@@ -113,22 +127,16 @@ function move(tree: MemoryTree, from: Place, source: LiveEntry, to: Place, targe
   touchAll(tree, from, to, [node]);
 }
 
-/** renameat2(2). `from` and `to` are directories of the tree. */
-export function rename(
-  tree: MemoryTree,
-  caller: Caller,
-  from: { parent: VfsNode; name: string },
-  to: { parent: VfsNode; name: string },
-  flags: number,
-): Status {
-  const swaps = (flags & RENAME_EXCHANGE) !== 0;
-  const leavesWhiteout = (flags & RENAME_WHITEOUT) !== 0;
-  if (
-    (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0 ||
-    (swaps && (flags & ~RENAME_EXCHANGE) !== 0)
-  ) {
-    return -EINVAL;
-  }
+/** What moves where, and what is there now. */
+interface Move {
+  readonly from: Place;
+  readonly source: LiveEntry;
+  readonly to: Place;
+  readonly target: LiveEntry | undefined;
+}
+
+/** Finds both ends. -ENOTDIR, -ENOENT. */
+function resolve(tree: MemoryTree, from: NameIn, to: NameIn): Result<Move> {
   const fromDirectory = tree.directory(from.parent);
   const toDirectory = tree.directory(to.parent);
   if (typeof fromDirectory === "number") {
@@ -141,28 +149,51 @@ export function rename(
   if (typeof source === "number") {
     return source;
   }
-  const found = tree.entry(toDirectory, to.name);
-  const target = typeof found === "number" ? undefined : found;
-  const fromPlace = { directory: fromDirectory, name: from.name };
-  const toPlace = { directory: toDirectory, name: to.name };
-  const refused = refusal(source, fromPlace, toPlace, target, flags);
+  const target = tree.entry(toDirectory, to.name);
+  return {
+    from: { directory: fromDirectory, name: from.name },
+    source,
+    to: { directory: toDirectory, name: to.name },
+    target: typeof target === "number" ? undefined : target,
+  };
+}
+
+/** A name in what should be a directory of the tree. */
+export interface NameIn {
+  readonly parent: VfsNode;
+  readonly name: string;
+}
+
+/** renameat2(2). */
+export function rename(tree: MemoryTree, caller: Caller, from: NameIn, to: NameIn, flags: number): Status {
+  const swaps = (flags & RENAME_EXCHANGE) !== 0;
+  const leavesWhiteout = (flags & RENAME_WHITEOUT) !== 0;
+  if ((flags & ~RENAME_FLAGS) !== 0 || (swaps && flags !== RENAME_EXCHANGE)) {
+    return -EINVAL;
+  }
+  const found = resolve(tree, from, to);
+  if (typeof found === "number") {
+    return found;
+  }
+  const { source, target } = found;
+  const refused = refusal(source, found.from, found.to, target, flags);
   if (refused !== 0 || target?.node === source.node) {
     return refused;
   }
   if (swaps && target !== undefined) {
-    exchange(tree, fromPlace, source, toPlace, target);
+    exchange(tree, found.from, source, found.to, target);
     return 0;
   }
-  if (target === undefined && toDirectory.entries.size >= MAX_DIRECTORY_ENTRIES) {
+  if (target === undefined && found.to.directory.entries.size >= MAX_DIRECTORY_ENTRIES) {
     return -ENOSPC;
   }
-  // Room for the whiteout is taken before anything changes.
+  // Room for the whiteout is checked before anything changes.
   if (leavesWhiteout && tree.store.inodeLimit > 0 && tree.store.inodesFree < 1) {
     return -ENOSPC;
   }
-  move(tree, fromPlace, source, toPlace, target);
+  move(tree, found.from, source, found.to, target);
   if (leavesWhiteout) {
-    tree.createSpecial(caller, fromDirectory, from.name, S_IFCHR, 0);
+    tree.createSpecial(caller, found.from.directory, from.name, S_IFCHR, 0);
   }
   return 0;
 }

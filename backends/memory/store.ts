@@ -1,5 +1,5 @@
-import { type Arena, ARENA_STAT_WORDS, ArenaTime, ArenaWord } from "../../src/native/arena.js";
-import { type AttrRecord, Attr, setWords64 } from "../../src/vfs/attributes.js";
+import { ARENA_STAT_WORDS, type Arena, ArenaTime, ArenaWord } from "../../src/native/arena.js";
+import { Attr, type AttrRecord, setWords64 } from "../../src/vfs/attributes.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE, SpecialNode, SymlinkNode } from "./nodes.js";
 
 /** What one inode, or one more name of it, takes of the inode space (as tmpfs has it). */

@@ -14,7 +14,14 @@ import {
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
 import { type DirectoryEntry, MAX_DIRECTORY_ENTRIES } from "./directory-entries.js";
-import { DirectoryNode, FileNode, type MemoryNode, type Ownership, SpecialNode, SymlinkNode } from "./nodes.js";
+import {
+  DirectoryNode,
+  FileNode,
+  type MemoryNode,
+  type Ownership,
+  SpecialNode,
+  SymlinkNode,
+} from "./nodes.js";
 import { LONG_SYMLINK_BYTES, type MemoryStore } from "./store.js";
 
 const S_IXGRP = 0o010;
@@ -32,11 +39,7 @@ export class MemoryTree {
   constructor(store: MemoryStore, rootMode: number) {
     this.store = store;
     store.takeInode();
-    this.root = new DirectoryNode(
-      store.nextIno(),
-      { mode: S_IFDIR | rootMode, uid: 0, gid: 0 },
-      undefined,
-    );
+    this.root = new DirectoryNode(store.nextIno(), { mode: S_IFDIR | rootMode, uid: 0, gid: 0 }, undefined);
     store.stampNew(this.root);
   }
 
@@ -54,7 +57,7 @@ export class MemoryTree {
   }
 
   /**
-   * Makes a node of any type under a name. `rdev` is for devices, `target` for symbolic links. Errors
+   * Makes a node of any type under a name, which takes `pages` of the share besides the inode. Errors
    * in Linux' order: ENOTDIR, ENOENT, EEXIST, ENOSPC.
    */
   create<Node extends MemoryNode>(
@@ -63,6 +66,7 @@ export class MemoryTree {
     name: string,
     mode: number,
     make: (ino: number, ownership: Ownership, directory: DirectoryNode) => Node,
+    pages = 0,
   ): Result<Node> {
     const directory = this.directory(parent);
     if (typeof directory === "number") {
@@ -72,6 +76,10 @@ export class MemoryTree {
       return -EEXIST;
     }
     if (directory.entries.size >= MAX_DIRECTORY_ENTRIES || !this.store.takeInode()) {
+      return -ENOSPC;
+    }
+    if (pages > 0 && this.store.arena.charge(pages) < 0) {
+      this.store.returnInode();
       return -ENOSPC;
     }
     const node = make(this.store.nextIno(), this.#ownership(caller, directory, mode), directory);
@@ -107,23 +115,15 @@ export class MemoryTree {
 
   createSymlink(caller: Caller, parent: VfsNode, name: string, target: string): Result<SymlinkNode> {
     const isLong = target.length >= LONG_SYMLINK_BYTES;
-    if (isLong && this.store.arena.charge(1) < 0) {
-      const directory = this.directory(parent);
-      const exists = typeof directory !== "number" && directory.entries.get(name) !== undefined;
-      return typeof directory === "number" ? directory : exists ? -EEXIST : -ENOSPC;
-    }
     const stored = isLong ? Buffer.from(target, "latin1") : target;
-    const node = this.create(
+    return this.create(
       caller,
       parent,
       name,
       S_IFLNK | 0o777,
       (ino, ownership) => new SymlinkNode(ino, ownership, stored),
+      isLong ? 1 : 0,
     );
-    if (isLong && typeof node === "number") {
-      this.store.arena.charge(-1);
-    }
-    return node;
   }
 
   /** link(2). */

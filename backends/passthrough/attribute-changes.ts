@@ -10,6 +10,9 @@ const SLOW_TRUNCATE_BYTES = 64 * 1024 * 1024;
 /**
  * Applies a setattr in the order of virtiofsd: mode, owner, size, times. A failure leaves what came
  * before it applied, as a program's own calls would.
+ *
+ * A promise is returned where the size takes long. By then a guest may have released the handle and its
+ * descriptor be another file's, so whatever follows goes through the node.
  */
 export function applyChange(
   nodes: NodeTable,
@@ -29,11 +32,13 @@ export function applyChange(
     return applyTimes(fd, change);
   }
   const resized = resize(fd, node, handle, change);
-  return typeof resized === "number"
-    ? resized < 0
-      ? resized
-      : applyTimes(fd, change)
-    : resized.then((result) => (result < 0 ? result : applyTimes(fd, change)));
+  if (typeof resized === "number") {
+    return resized < 0 ? resized : applyTimes(fd, change);
+  }
+  return resized.then((status) => {
+    const path = status < 0 ? status : nodes.descriptor(node);
+    return path < 0 ? path : applyTimes(path, change);
+  });
 }
 
 function applyModeAndOwner(fd: number, change: AttributeChange): Status {

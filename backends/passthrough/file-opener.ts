@@ -94,7 +94,7 @@ export class FileOpener {
   }
 
   #created(parent: PassthroughNode, name: string, fd: number, how: HostFlags): Result<FileHandle> {
-    const node = this.#nodes.created(parent, name);
+    const node = this.#nodes.created(parent, name, fd);
     if (typeof node === "number") {
       posix.close(fd);
       return node;

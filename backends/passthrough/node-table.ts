@@ -53,8 +53,8 @@ export class NodeTable {
     return node;
   }
 
-  /** The node of an entry that was just created, attributes in `posix.attr`. */
-  created(parent: PassthroughNode, name: string): Result<PassthroughNode> {
+  /** The node of an entry that was just created, attributes in `posix.attr`; `fd` is the open file, if it is one. */
+  created(parent: PassthroughNode, name: string, fd = -1): Result<PassthroughNode> {
     const seen = identityOf(posix.attr, this.#seen);
     const node = this.match(seen);
     if (node !== undefined) {
@@ -63,7 +63,14 @@ export class NodeTable {
       }
       return node;
     }
-    return hasBirth(seen) ? this.addLazy(seen, parent, name) : this.#open(parent.path, name);
+    if (hasBirth(seen)) {
+      return this.addLazy(seen, parent, name);
+    }
+    if (fd < 0) {
+      return this.#open(parent.path, name);
+    }
+    const path = this.limited(posix.reopenPath(fd));
+    return path < 0 ? path : this.addOpened(path);
   }
 
   /** A node for a file that was seen in a directory but not opened. The file system must have birth times. */

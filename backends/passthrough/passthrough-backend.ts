@@ -131,8 +131,10 @@ export class PassthroughBackend extends Backend {
   ): Awaitable<Status> {
     const file = handle instanceof FileHandle ? handle : undefined;
     const applied = applyChange(this.#nodes, node, file, change);
-    const finish = (status: Status) => (status < 0 ? status : this.getattr(caller, node, handle, out));
-    return typeof applied === "number" ? finish(applied) : applied.then(finish);
+    if (typeof applied === "number") {
+      return applied < 0 ? applied : this.getattr(caller, node, handle, out);
+    }
+    return applied.then((status) => (status < 0 ? status : this.getattr(caller, node, undefined, out)));
   }
 
   override readlink(_caller: Caller, node: PassthroughNode): Result<string> {

@@ -43,6 +43,12 @@ class PosixCall : public Arguments {
   [[nodiscard]] PosixState& state() const { return *static_cast<PosixState*>(data()); }
   [[nodiscard]] posix::AttrWords attributes() const { return state().attributes(); }
 
+  // A descriptor; -1, which every system call refuses, when the argument is none.
+  [[nodiscard]] int Fd(size_t index) const {
+    int32_t result = -1;
+    napi_get_value_int32(env(), value(index), &result);
+    return result;
+  }
   // A number that is a whole one below 2^53.
   [[nodiscard]] int64_t Int64(size_t index) const {
     int64_t result = -1;

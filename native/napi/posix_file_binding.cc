@@ -28,19 +28,19 @@ napi_value OpenPath(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (!posix::IsComponent(name.view())) return call.Return(-EINVAL);
-  return call.Return(posix::OpenPath(call.Int32(0), name.get(), call.attributes()));
+  return call.Return(posix::OpenPath(call.Fd(0), name.get(), call.attributes()));
 }
 
 // reopen(fd, flags): fd
 napi_value Reopen(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(posix::Reopen(call.Int32(0), call.Int32(1)));
+  return call.Return(posix::Reopen(call.Fd(0), call.Int32(1)));
 }
 
 // reopenPath(fd): fd, O_PATH
 napi_value ReopenPath(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(posix::Reopen(call.Int32(0), O_PATH));
+  return call.Return(posix::Reopen(call.Fd(0), O_PATH));
 }
 
 // openCreate(directory, name, flags, mode, uid, gid, group): fd
@@ -48,14 +48,14 @@ napi_value OpenCreate(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (!posix::IsComponent(name.view())) return call.Return(-EINVAL);
-  return call.Return(posix::OpenCreate(call.Int32(0), name.get(), call.Int32(2),
+  return call.Return(posix::OpenCreate(call.Fd(0), name.get(), call.Int32(2),
                                        call.Uint32(3) & 07777, call.Caller(4), call.attributes()));
 }
 
 // close(fd), for descriptors that are no bound files
 napi_value Close(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  const int fd = call.Int32(0);
+  const int fd = call.Fd(0);
   call.state().directories.Forget(fd);
   return call.Return(::close(fd) == 0 ? 0 : -errno);
 }
@@ -64,14 +64,14 @@ napi_value Close(napi_env env, napi_callback_info info) {
 napi_value Truncate(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const bool kill = call.Int32(3) == 1;
-  return call.Return(call.Int32(2) == 1 ? posix::TruncateOpen(call.Int32(0), call.BigInt(1), kill)
-                                        : posix::Truncate(call.Int32(0), call.BigInt(1), kill));
+  return call.Return(call.Int32(2) == 1 ? posix::TruncateOpen(call.Fd(0), call.BigInt(1), kill)
+                                        : posix::Truncate(call.Fd(0), call.BigInt(1), kill));
 }
 
 // seek(fd, offset, whence): bigint, or -errno as a number
 napi_value Seek(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  const off_t offset = lseek(call.Int32(0), call.BigInt(1), call.Int32(2));
+  const off_t offset = lseek(call.Fd(0), call.BigInt(1), call.Int32(2));
   if (offset < 0) return call.Return(-errno);
   napi_value result = nullptr;
   napi_create_bigint_int64(env, offset, &result);
@@ -86,7 +86,7 @@ napi_value ReadDirectory(napi_env env, napi_callback_info info) {
   const std::span<std::byte> bytes = call.Bytes(4);
   const uint64_t offset = (uint64_t{call.Uint32(2)} << 32) | call.Uint32(1);
   const posix::DirectoryReader::Request request = {
-      .fd = call.Int32(0),
+      .fd = call.Fd(0),
       .offset = static_cast<int64_t>(offset),
       .plus = call.Int32(3) == 1,
       .into = bytes.first(std::min<size_t>(bytes.size(), call.Uint32(5))),

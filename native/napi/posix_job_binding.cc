@@ -56,7 +56,7 @@ int64_t Status(int64_t result) { return result < 0 ? -errno : result; }
 // fsync(fd, dataOnly)
 napi_value Fsync(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return Submit(call, [fd = Duplicate(call.Int32(0)), data_only = call.Int32(1) == 1]() noexcept {
+  return Submit(call, [fd = Duplicate(call.Fd(0)), data_only = call.Int32(1) == 1]() noexcept {
     return Status(data_only ? fdatasync(fd.get()) : fsync(fd.get()));
   });
 }
@@ -64,7 +64,7 @@ napi_value Fsync(napi_env env, napi_callback_info info) {
 // syncfs(fd); a path will do
 napi_value SyncFs(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return Submit(call, [path = Duplicate(call.Int32(0))]() noexcept -> int64_t {
+  return Submit(call, [path = Duplicate(call.Fd(0))]() noexcept -> int64_t {
     const int opened = posix::Reopen(path.get(), O_RDONLY | O_DIRECTORY);
     if (opened < 0) return opened;
     const UniqueFd fd(opened);
@@ -75,7 +75,7 @@ napi_value SyncFs(napi_env env, napi_callback_info info) {
 // fallocate(fd, mode, offset, length)
 napi_value Fallocate(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return Submit(call, [fd = Duplicate(call.Int32(0)), mode = call.Int32(1), offset = call.BigInt(2),
+  return Submit(call, [fd = Duplicate(call.Fd(0)), mode = call.Int32(1), offset = call.BigInt(2),
                        length = call.BigInt(3)]() noexcept {
     return Status(fallocate(fd.get(), mode, offset, length));
   });
@@ -84,8 +84,8 @@ napi_value Fallocate(napi_env env, napi_callback_info info) {
 // copyFileRange(from, fromOffset, to, toOffset, length): bytes copied
 napi_value CopyFileRange(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return Submit(call, [from = Duplicate(call.Int32(0)), from_offset = call.BigInt(1),
-                       to = Duplicate(call.Int32(2)), to_offset = call.BigInt(3),
+  return Submit(call, [from = Duplicate(call.Fd(0)), from_offset = call.BigInt(1),
+                       to = Duplicate(call.Fd(2)), to_offset = call.BigInt(3),
                        length = call.BigInt(4)]() noexcept {
     off64_t in = from_offset;
     off64_t out = to_offset;
@@ -97,7 +97,7 @@ napi_value CopyFileRange(napi_env env, napi_callback_info info) {
 napi_value TruncateSlowly(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return Submit(call,
-                [fd = Duplicate(call.Int32(0)), size = call.BigInt(1), open = call.Int32(2) == 1,
+                [fd = Duplicate(call.Fd(0)), size = call.BigInt(1), open = call.Int32(2) == 1,
                  kill = call.Int32(3) == 1]() noexcept -> int64_t {
                   return open ? posix::TruncateOpen(fd.get(), size, kill)
                               : posix::Truncate(fd.get(), size, kill);

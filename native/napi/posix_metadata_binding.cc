@@ -36,20 +36,20 @@ napi_value StatAt(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (Refused(name)) return call.Return(-EINVAL);
-  return call.Return(posix::StatAt(call.Int32(0), name.get(), call.attributes()));
+  return call.Return(posix::StatAt(call.Fd(0), name.get(), call.attributes()));
 }
 
 // stat(fd)
 napi_value Stat(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(posix::StatFd(call.Int32(0), call.attributes()));
+  return call.Return(posix::StatFd(call.Fd(0), call.attributes()));
 }
 
 // statfs(fd): blocks, free, available, files, files free, block size, fragment size, name length
 napi_value StatFs(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   struct statfs result;
-  if (fstatfs(call.Int32(0), &result) != 0) return call.Return(-errno);
+  if (fstatfs(call.Fd(0), &result) != 0) return call.Return(-errno);
   double* const out = call.state().statistics;
   out[0] = static_cast<double>(result.f_blocks);
   out[1] = static_cast<double>(result.f_bfree);
@@ -67,7 +67,7 @@ napi_value MakeDirectory(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (Refused(name)) return call.Return(-EINVAL);
-  return call.Return(posix::MakeDirectory(call.Int32(0), name.get(), call.Uint32(2) & 07777,
+  return call.Return(posix::MakeDirectory(call.Fd(0), name.get(), call.Uint32(2) & 07777,
                                           call.Caller(3), call.attributes()));
 }
 
@@ -76,7 +76,7 @@ napi_value MakeNode(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (Refused(name)) return call.Return(-EINVAL);
-  return call.Return(posix::MakeNode(call.Int32(0), name.get(), call.Uint32(2) & (S_IFMT | 07777),
+  return call.Return(posix::MakeNode(call.Fd(0), name.get(), call.Uint32(2) & (S_IFMT | 07777),
                                      call.Uint32(3), call.Caller(4), call.attributes()));
 }
 
@@ -86,8 +86,8 @@ napi_value MakeSymlink(napi_env env, napi_callback_info info) {
   const Name name(call, 1);
   const Path target(call, 2);
   if (Refused(name) || target.bad()) return call.Return(-EINVAL);
-  return call.Return(posix::MakeSymlink(call.Int32(0), name.get(), target.get(), call.Caller(3),
-                                        call.attributes()));
+  return call.Return(
+      posix::MakeSymlink(call.Fd(0), name.get(), target.get(), call.Caller(3), call.attributes()));
 }
 
 // link(fd, directory, name)
@@ -95,7 +95,7 @@ napi_value Link(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 2);
   if (Refused(name)) return call.Return(-EINVAL);
-  return call.Return(posix::Link(call.Int32(0), call.Int32(1), name.get()));
+  return call.Return(posix::Link(call.Fd(0), call.Fd(1), name.get()));
 }
 
 // unlink(directory, name, isDirectory)
@@ -103,7 +103,7 @@ napi_value Unlink(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (Refused(name)) return call.Return(-EINVAL);
-  return call.Return(posix::Unlink(call.Int32(0), name.get(), call.Int32(2) == 1));
+  return call.Return(posix::Unlink(call.Fd(0), name.get(), call.Int32(2) == 1));
 }
 
 // rename(from, name, to, newName, flags)
@@ -113,14 +113,14 @@ napi_value Rename(napi_env env, napi_callback_info info) {
   const Name new_name(call, 3);
   if (Refused(name) || Refused(new_name)) return call.Return(-EINVAL);
   return call.Return(
-      posix::Rename(call.Int32(0), name.get(), call.Int32(2), new_name.get(), call.Uint32(4)));
+      posix::Rename(call.Fd(0), name.get(), call.Fd(2), new_name.get(), call.Uint32(4)));
 }
 
 // readLink(fd): string or -errno
 napi_value ReadLink(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   char target[4096];
-  const ssize_t length = posix::ReadLink(call.Int32(0), target);
+  const ssize_t length = posix::ReadLink(call.Fd(0), target);
   if (length < 0) return call.Return(static_cast<int>(length));
   napi_value result = nullptr;
   napi_create_string_latin1(env, target, static_cast<size_t>(length), &result);
@@ -130,20 +130,20 @@ napi_value ReadLink(napi_env env, napi_callback_info info) {
 // changeMode(fd, mode)
 napi_value ChangeMode(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(posix::ChangeMode(call.Int32(0), call.Uint32(1) & 07777));
+  return call.Return(posix::ChangeMode(call.Fd(0), call.Uint32(1) & 07777));
 }
 
 // changeOwner(fd, uid, gid); 2^32 - 1 keeps an id
 napi_value ChangeOwner(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(posix::ChangeOwner(call.Int32(0), call.Uint32(1), call.Uint32(2)));
+  return call.Return(posix::ChangeOwner(call.Fd(0), call.Uint32(1), call.Uint32(2)));
 }
 
 // setTimes(fd, atime, atimeNsec, mtime, mtimeNsec); nanoseconds may be UTIME_NOW or UTIME_OMIT
 napi_value SetTimes(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const timespec times[2] = {{call.Int64(1), call.Int32(2)}, {call.Int64(3), call.Int32(4)}};
-  return call.Return(posix::SetTimes(call.Int32(0), times));
+  return call.Return(posix::SetTimes(call.Fd(0), times));
 }
 
 // getXattr(fd, name, into)
@@ -151,13 +151,13 @@ napi_value GetXattr(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (name.bad()) return call.Return(-ERANGE);
-  return call.Return(static_cast<int>(posix::GetXattr(call.Int32(0), name.get(), call.Bytes(2))));
+  return call.Return(static_cast<int>(posix::GetXattr(call.Fd(0), name.get(), call.Bytes(2))));
 }
 
 // listXattr(fd, into)
 napi_value ListXattr(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(static_cast<int>(posix::ListXattr(call.Int32(0), call.Bytes(1))));
+  return call.Return(static_cast<int>(posix::ListXattr(call.Fd(0), call.Bytes(1))));
 }
 
 // setXattr(fd, name, value, flags)
@@ -165,7 +165,7 @@ napi_value SetXattr(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (name.bad()) return call.Return(-ERANGE);
-  return call.Return(posix::SetXattr(call.Int32(0), name.get(), call.Bytes(2), call.Int32(3)));
+  return call.Return(posix::SetXattr(call.Fd(0), name.get(), call.Bytes(2), call.Int32(3)));
 }
 
 // removeXattr(fd, name)
@@ -173,7 +173,7 @@ napi_value RemoveXattr(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (name.bad()) return call.Return(-ERANGE);
-  return call.Return(posix::RemoveXattr(call.Int32(0), name.get()));
+  return call.Return(posix::RemoveXattr(call.Fd(0), name.get()));
 }
 
 constexpr PosixFunction kFunctions[] = {

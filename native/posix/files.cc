@@ -131,8 +131,16 @@ ssize_t ReadLink(int fd, std::span<char> into) noexcept {
   return errno == ENOENT ? -EINVAL : -errno;
 }
 
-// The raw call: the C library's fchmodat would try to be clever with links.
+// Linux 6.6 has fchmodat2 (the same number everywhere); before it, the raw fchmodat through /proc,
+// because the C library's would try to be clever with links.
 int ChangeMode(int fd, mode_t mode) noexcept {
+  constexpr long kFchmodat2 = 452;
+  static std::atomic<bool> missing{false};
+  if (!missing.load(std::memory_order_relaxed)) {
+    const int status = Status(syscall(kFchmodat2, fd, "", mode, AT_EMPTY_PATH));
+    if (status != -ENOSYS) return status;
+    missing.store(true, std::memory_order_relaxed);
+  }
   const ProcName name(fd);
   return Status(syscall(SYS_fchmodat, ProcFd(), name.get(), mode));
 }

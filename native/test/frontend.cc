@@ -55,8 +55,7 @@ Napi::Value Truncate(const Napi::CallbackInfo& info) {
 // map(fd, sizeBytes) -> Buffer over the shared mapping, unmapped when it is collected; or -errno
 Napi::Value Map(const Napi::CallbackInfo& info) {
   const auto size = static_cast<size_t>(info[1].ToNumber().Int64Value());
-  void* base =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, IntArgument(info, 0), 0);
+  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, IntArgument(info, 0), 0);
   if (base == MAP_FAILED) return Count(info.Env(), -1);
   return Napi::Buffer<uint8_t>::New(info.Env(), static_cast<uint8_t*>(base), size,
                                     [size](Napi::Env, uint8_t* data) { munmap(data, size); });

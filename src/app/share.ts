@@ -46,6 +46,7 @@ export class Share {
       signals.dispose();
     }
   }
+
   async #serve(root: VfsNode, signals: StopSignals): Promise<number> {
     const { socketPath, tag, spinUs, threadPoolSize } = this.#config;
     const logger = this.#logger;

@@ -1,16 +1,17 @@
 import { Command, Option } from "commander";
 import { packageVersion } from "./version.js";
 
-const DESCRIPTION = `Serves a directory to virtual machines: a vhost-user virtio-fs back-end for QEMU,
-cloud-hypervisor and others. One process serves one share to one front-end and ends when it
-disconnects.`;
+const DESCRIPTION =
+  "Serves a directory to virtual machines: a vhost-user virtio-fs back-end for QEMU, cloud-hypervisor and" +
+  " others. One process serves one share to one front-end and ends when it disconnects.";
 
 const EXAMPLES = `
-Sizes are a whole number and a unit: K, M, G, T and KiB, MiB, GiB, TiB are powers of 1024; kB, MB,
-GB, TB are powers of 1000. The last of a repeated option wins.
+Sizes are a whole number and a unit: K, M, G, T and KiB, MiB, GiB, TiB are
+powers of 1024; kB, MB, GB, TB are powers of 1000. The last of a repeated
+option wins.
 
-Exit codes: 0 after the front-end disconnected, 1 for an error of the host or the front-end and
-after SIGTERM, SIGINT or SIGHUP, 2 for a wrong command line.
+Exit codes: 0 after the front-end disconnected, 1 for an error of the host or
+the front-end and after SIGTERM, SIGINT or SIGHUP, 2 for a wrong command line.
 
 Examples:
   virtiofs-gateway --socket-path /run/vm1-fs.sock --shared-dir /srv/vm1
@@ -54,7 +55,7 @@ export function optionNames(program: Command): string[] {
 export function createProgram(): Command {
   const program = new Command("virtiofs-gateway")
     .description(DESCRIPTION)
-    .usage("--socket-path <path> (--shared-dir <dir> | --backend memory) [options]")
+    .usage("--socket-path <path> --shared-dir <dir> [options]")
     .allowExcessArguments(false)
     .showSuggestionAfterError(false)
     .configureOutput({ outputError: () => {} })

@@ -133,6 +133,15 @@ export class FuseSession implements EntryReferencer {
     words[word + 3] = 0;
   }
 
+  /** Releases a handle that came too late: the guest that wanted it has begun a new session. */
+  discardHandle(handle: VfsHandle, kind: HandleKind): Status {
+    if (handle.boundFile !== undefined) {
+      this.lane.discard(handle.boundFile);
+    }
+    this.#releaseInBackend(handle, kind);
+    return -EIO;
+  }
+
   /** Closes a handle of the guest. */
   closeHandle(handle: VfsHandle, kind: HandleKind): void {
     this.#releaseHandle(this.#handles, this.#inodes, handle, kind);
@@ -239,6 +248,10 @@ export class FuseSession implements EntryReferencer {
     }
     handles.remove(handle);
     inodes.unpin(handle.node);
+    this.#releaseInBackend(handle, kind);
+  }
+
+  #releaseInBackend(handle: VfsHandle, kind: HandleKind): void {
     const released = kind === "file" ? this.backend.release(handle) : this.backend.releasedir(handle);
     if (released instanceof Promise) {
       released.catch((error: unknown) => this.#reportBug(Opcode.RELEASE, error));

@@ -1,6 +1,7 @@
 import type { BoundFile } from "../vfs/node.js";
 import { GatewayError } from "../vfs/gateway-error.js";
 import { addon } from "./addon.js";
+import { closeDescriptor } from "./socket.js";
 
 /**
  * Where things lie in a request slot; native/virtio/slot_layout.h has the same numbers. Word offsets
@@ -260,6 +261,13 @@ export class Lane {
       this.#binding.bindDescriptor(handle, generation, nodeLow, nodeHigh, file.fd);
     } else {
       this.#binding.bindArena(handle, generation, nodeLow, nodeHigh, file.arena, file.file, file.append);
+    }
+  }
+
+  /** Gives up a bound file that was never bound. */
+  discard(file: BoundFile): void {
+    if (file.kind === "descriptor") {
+      closeDescriptor(file.fd);
     }
   }
 

@@ -90,12 +90,12 @@ describe.each(SHARE_KINDS)("a guest on a $name share", (kind) => {
   });
 
   test("has files belong to the user who made them", async () => {
-    await session.run("mkdir /share/public && chmod 1777 /share/public");
+    await session.run("mkdir /share/public /share/of-root && chmod 1777 /share/public");
     await session.run('su alice -c "cd /share/public && umask 027 && mkdir d && echo 1 >d/file"');
     const owners = 'cd /share/public && stat -c "%n %u:%g %a" d d/file';
     expect(await session.run(owners)).toBe("d 1000:1000 750\nd/file 1000:1000 640");
 
-    const denied = ["cat /share/public/d/file", "rm -r /share/public/d", "touch /share/new"];
+    const denied = ["cat /share/public/d/file", "rm -r /share/public/d", "touch /share/of-root/new"];
     for (const command of denied) {
       const { status, output } = await session.guest.run(`su bob -c "${command}"`);
       expect(status, `${command}: ${output}`).not.toBe(0);

@@ -1,6 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { Attack, REPLY_BYTES, REQUEST_BYTES } from "../support/frontend-attack.js";
-import { expectServes, useClient } from "../support/frontend-testing.js";
 import {
   DESC_BYTES,
   DESC_INDIRECT,
@@ -10,6 +8,8 @@ import {
   native,
   OUT_HEADER_BYTES,
 } from "../support/frontend/index.js";
+import { Attack, REPLY_BYTES, REQUEST_BYTES } from "../support/frontend-attack.js";
+import { expectServes, useClient } from "../support/frontend-testing.js";
 
 const RING = 16;
 const WRAP = 1n << 64n;
@@ -62,14 +62,19 @@ const ANSWERED: readonly [string, Build][] = [
   ["as many descriptors as the ring has", (a) => pieces(a, RING - 1)],
   ["an indirect table", (a) => indirect(a, plain(a))],
   ["a table with entries behind the chain's end", (a) => indirect(a, [...plain(a), a.request])],
-  ["an indirect descriptor that is marked writable", (a) =>
-    indirect(a, plain(a), { flags: DESC_INDIRECT | DESC_WRITE })],
-  ["a table that is not in order", (a) =>
-    indirect(a, [
-      { ...a.request, flags: DESC_NEXT, next: 2 },
-      a.request,
-      { ...a.reply, flags: DESC_WRITE },
-    ])],
+  [
+    "an indirect descriptor that is marked writable",
+    (a) => indirect(a, plain(a), { flags: DESC_INDIRECT | DESC_WRITE }),
+  ],
+  [
+    "a table that is not in order",
+    (a) =>
+      indirect(a, [
+        { ...a.request, flags: DESC_NEXT, next: 2 },
+        a.request,
+        { ...a.reply, flags: DESC_WRITE },
+      ]),
+  ],
 ];
 
 const REFUSED: readonly [string, Build][] = [
@@ -86,22 +91,18 @@ const REFUSED: readonly [string, Build][] = [
   ["a table of 65,537 entries", (a) => indirect(a, plain(a), { length: 65_537 * DESC_BYTES })],
   ["a table of 4 GiB - 16", (a) => indirect(a, plain(a), { length: 0xffff_fff0 })],
   ["a table outside memory", (a) => indirect(a, plain(a), { address: a.end })],
-  ["a table across the end of memory", (a) =>
-    indirect(a, plain(a), { address: a.end - BigInt(DESC_BYTES) })],
-  ["a table that wraps around", (a) =>
-    indirect(a, plain(a), { address: WRAP - BigInt(DESC_BYTES) })],
+  ["a table across the end of memory", (a) => indirect(a, plain(a), { address: a.end - BigInt(DESC_BYTES) })],
+  ["a table that wraps around", (a) => indirect(a, plain(a), { address: WRAP - BigInt(DESC_BYTES) })],
   ["a table in a table", (a) => indirect(a, indirect(a, plain(a)))],
-  ["a table at the end of a table", (a) =>
-    indirect(a, linked([a.request, ...indirect(a, [a.reply])]))],
-  ["an indirect descriptor with a next", (a) => [
-    ...indirect(a, plain(a), { flags: DESC_INDIRECT | DESC_NEXT, next: 1 }),
-    a.reply,
-  ]],
+  ["a table at the end of a table", (a) => indirect(a, linked([a.request, ...indirect(a, [a.reply])]))],
+  [
+    "an indirect descriptor with a next",
+    (a) => [...indirect(a, plain(a), { flags: DESC_INDIRECT | DESC_NEXT, next: 1 }), a.reply],
+  ],
   ["next beyond the table", (a) => indirect(a, looped(plain(a), 2))],
   ["a loop in a table", (a) => indirect(a, looped(plain(a), 0))],
   ["a writable descriptor before a readable one", (a) => linked([a.reply, a.request])],
-  ["a readable descriptor behind the reply", (a) =>
-    linked([a.request, a.reply, a.part(a.request, 0, 1)])],
+  ["a readable descriptor behind the reply", (a) => linked([a.request, a.reply, a.part(a.request, 0, 1)])],
 ];
 
 function badAddresses(descriptor: Descriptor, end: bigint): Descriptor[] {
@@ -216,15 +217,24 @@ describe("chains that are answered with an error, or not at all", () => {
 
 describe("rings that are broken", () => {
   const breaks: readonly [string, (attack: Attack) => void][] = [
-    ["an index ahead by more than the ring", ({ queue }) => {
-      queue.setAvailableIndex((queue.takenUsedIndex + RING + 1) & 0xffff);
-    }],
-    ["an index ahead by half of its range", ({ queue }) => {
-      queue.setAvailableIndex((queue.takenUsedIndex + 0x8000) & 0xffff);
-    }],
-    ["an index that goes back", ({ queue }) => {
-      queue.setAvailableIndex((queue.takenUsedIndex + 0xffff) & 0xffff);
-    }],
+    [
+      "an index ahead by more than the ring",
+      ({ queue }) => {
+        queue.setAvailableIndex((queue.takenUsedIndex + RING + 1) & 0xffff);
+      },
+    ],
+    [
+      "an index ahead by half of its range",
+      ({ queue }) => {
+        queue.setAvailableIndex((queue.takenUsedIndex + 0x8000) & 0xffff);
+      },
+    ],
+    [
+      "an index that goes back",
+      ({ queue }) => {
+        queue.setAvailableIndex((queue.takenUsedIndex + 0xffff) & 0xffff);
+      },
+    ],
     ["a head that is the ring's size", ({ queue }) => queue.publish(RING)],
     ["a head of 65535", ({ queue }) => queue.publish(0xffff)],
   ];

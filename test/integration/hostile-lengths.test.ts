@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { expectServes, makeFile, useClient } from "../support/frontend-testing.js";
 import {
   Body,
   type Client,
   encodeInHeader,
   IN_HEADER_BYTES,
-  ok,
   Opcode,
   OUT_HEADER_BYTES,
+  ok,
   ROOT,
 } from "../support/frontend/index.js";
+import { expectServes, makeFile, useClient } from "../support/frontend-testing.js";
 
 const ENTRY = 128;
 const ATTR = 104;
@@ -48,26 +48,55 @@ const SAMPLES: readonly Sample[] = [
   { name: "LINK", body: ({ nodeid }) => new Body().u64(nodeid).name("new"), reply: ENTRY, onRoot: true },
   { name: "OPEN", body: () => new Body().u32(0, 0), reply: OPENED },
   { name: "READ", body: ({ fh }) => new Body().u64(fh, 0).u32(8, 0).u64(0).u32(0, 0), shortest: 24 },
-  { name: "WRITE", body: ({ fh }) => new Body().u64(fh, 0).u32(4, 0).u64(0).u32(0, 0).raw(Buffer.from("data")), reply: 8 },
+  {
+    name: "WRITE",
+    body: ({ fh }) => new Body().u64(fh, 0).u32(4, 0).u64(0).u32(0, 0).raw(Buffer.from("data")),
+    reply: 8,
+  },
   { name: "FSYNC", body: ({ fh }) => new Body().u64(fh).u32(0, 0) },
   { name: "FLUSH", body: ({ fh }) => new Body().u64(fh).u32(0, 0).u64(0) },
-  { name: "SETXATTR", body: () => new Body().u32(1, 0).raw(Buffer.alloc(8)).name("user.x").raw(Buffer.from("v")) },
+  {
+    name: "SETXATTR",
+    body: () => new Body().u32(1, 0).raw(Buffer.alloc(8)).name("user.x").raw(Buffer.from("v")),
+  },
   { name: "GETXATTR", body: () => new Body().u32(0, 0).name("user.x"), reply: 8 },
   { name: "LISTXATTR", body: () => new Body().u32(0, 0), reply: 8 },
   { name: "REMOVEXATTR", body: () => new Body().name("user.x") },
   { name: "OPENDIR", body: () => new Body().u32(0, 0), reply: OPENED, onRoot: true },
-  { name: "READDIR", body: ({ directoryHandle }) => new Body().u64(directoryHandle, 0).u32(256, 0).u64(0).u32(0, 0), onRoot: true, shortest: 24 },
-  { name: "READDIRPLUS", body: ({ directoryHandle }) => new Body().u64(directoryHandle, 0).u32(256, 0).u64(0).u32(0, 0), onRoot: true, shortest: 24 },
-  { name: "FSYNCDIR", body: ({ directoryHandle }) => new Body().u64(directoryHandle).u32(0, 0), onRoot: true },
+  {
+    name: "READDIR",
+    body: ({ directoryHandle }) => new Body().u64(directoryHandle, 0).u32(256, 0).u64(0).u32(0, 0),
+    onRoot: true,
+    shortest: 24,
+  },
+  {
+    name: "READDIRPLUS",
+    body: ({ directoryHandle }) => new Body().u64(directoryHandle, 0).u32(256, 0).u64(0).u32(0, 0),
+    onRoot: true,
+    shortest: 24,
+  },
+  {
+    name: "FSYNCDIR",
+    body: ({ directoryHandle }) => new Body().u64(directoryHandle).u32(0, 0),
+    onRoot: true,
+  },
   { name: "GETLK", body: ({ fh }) => lock(fh), reply: 24 },
   { name: "SETLK", body: ({ fh }) => lock(fh) },
   { name: "ACCESS", body: () => new Body().u32(4, 0) },
-  { name: "CREATE", body: () => new Body().u32(2, 0o644, 0, 0).name("new"), reply: ENTRY + OPENED, onRoot: true },
+  {
+    name: "CREATE",
+    body: () => new Body().u32(2, 0o644, 0, 0).name("new"),
+    reply: ENTRY + OPENED,
+    onRoot: true,
+  },
   { name: "FALLOCATE", body: ({ fh }) => new Body().u64(fh, 0, 10).u32(0, 0) },
   { name: "LSEEK", body: ({ fh }) => new Body().u64(fh, 0).u32(3, 0), reply: 8 },
-  { name: "COPY_FILE_RANGE", body: ({ nodeid, fh }) => new Body().u64(fh, 0, nodeid, fh, 100, 4, 0), reply: 8 },
+  {
+    name: "COPY_FILE_RANGE",
+    body: ({ nodeid, fh }) => new Body().u64(fh, 0, nodeid, fh, 100, 4, 0),
+    reply: 8,
+  },
   { name: "STATFS", body: () => new Body(), reply: 80 },
-  { name: "INTERRUPT", body: () => new Body().u64(2) },
   { name: "BMAP", body: () => new Body().u64(0).u32(512, 0), reply: 8 },
   { name: "IOCTL", body: ({ fh }) => new Body().u64(fh).u32(0, 0x5401).u64(0).u32(0, 0), reply: 16 },
   { name: "POLL", body: ({ fh }) => new Body().u64(fh, 1).u32(0, 1), reply: 8 },

@@ -1,18 +1,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { expectServes, makeFile, useClient } from "../support/frontend-testing.js";
 import {
   Body,
   type Client,
   ENTRY_OUT_BYTES,
-  ok,
   Opcode,
   OUT_HEADER_BYTES,
+  ok,
   Rename,
   ROOT,
   S_IFREG,
   type Status,
 } from "../support/frontend/index.js";
+import { expectServes, makeFile, useClient } from "../support/frontend-testing.js";
 
 const REFUSED = ["EINVAL", "ENOENT", "EIO", "EPERM", "EEXIST", "ENOTEMPTY", "EBUSY", "EISDIR", "ENOTDIR"];
 const PATHS = ["a/b", "../secret", "/", "/etc/passwd", "directory/..", "./file", "file/", "\xff/\xfe"];
@@ -48,7 +48,10 @@ function prepare(fs: Client): void {
 
 /** What the share holds, by name. */
 function names(fs: Client): string[] {
-  return fs.list(ROOT).map(({ name }) => name).sort();
+  return fs
+    .list(ROOT)
+    .map(({ name }) => name)
+    .sort();
 }
 
 describe.each(["passthrough", "memory"] as const)("names on %s", (backend) => {

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { mount } from "../support/frontend-testing.js";
 import {
   ATTR_OUT_BYTES,
   type Client,
@@ -9,6 +8,7 @@ import {
   ROOT,
   type Virtqueue,
 } from "../support/frontend/index.js";
+import { mount } from "../support/frontend-testing.js";
 
 const WAIT_MS = 10_000;
 

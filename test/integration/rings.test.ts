@@ -1,19 +1,19 @@
 import { createHash, randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { expectServes, mount } from "../support/frontend-testing.js";
 import {
   ATTR_OUT_BYTES,
   Body,
   type Client,
   encodeInHeader,
   IN_HEADER_BYTES,
-  ok,
   Opcode,
   OUT_HEADER_BYTES,
+  ok,
   type RequestOptions,
   ROOT,
   type Ticket,
 } from "../support/frontend/index.js";
+import { expectServes, mount } from "../support/frontend-testing.js";
 
 const GETATTR_BODY = Buffer.alloc(16);
 const GETATTR_REPLY = OUT_HEADER_BYTES + ATTR_OUT_BYTES;

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { expectServes, makeFile, mount } from "../support/frontend-testing.js";
 import {
   DEFAULT_INIT_FLAGS,
   FUSE_MAJOR,
   InitFlag,
-  ok,
   Opcode,
   OUT_HEADER_BYTES,
+  ok,
   ROOT,
 } from "../support/frontend/index.js";
+import { expectServes, makeFile, mount } from "../support/frontend-testing.js";
 
 const GONE = ["ESTALE", "EINVAL", "ENOENT", "EBADF"];
 
@@ -55,7 +55,7 @@ describe("INIT", () => {
     expect(ok(fs.init({ flags, minor: 31 })).flags & ~flags).toBe(0n);
     ok(fs.create(ROOT, "file"));
     expect(fs.destroy().error).toBeNull();
-    expectServes(fs);
+    expect(ok(fs.init({ flags, minor: 31 })).major).toBe(FUSE_MAJOR);
   });
 
   test.each([27, 31, 36, 38, 45])("minor %i works", async (minor) => {
@@ -86,7 +86,7 @@ describe("INIT", () => {
     expectServes(fs);
   });
 
-  test.each([0, 7, 15])("cut off after %i bytes is refused", async (length) => {
+  test.each([0, 1, 7])("cut off after %i bytes is refused", async (length) => {
     const fs = await mount({ noInit: true });
     const reply = fs.request(Opcode.INIT, 0n, Buffer.alloc(length, 7), OUT_HEADER_BYTES + 64);
     expect(reply.error).not.toBeNull();

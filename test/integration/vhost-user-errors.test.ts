@@ -1,14 +1,9 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import {
-  connectRaw,
-  expectCleanLog,
-  expectFatal,
-  expectServes,
-  mount,
-} from "../support/frontend-testing.js";
-import { type Frontend, native, VhostUser } from "../support/frontend/index.js";
+import { ConnectionClosed, type Frontend, native, VhostUser } from "../support/frontend/index.js";
+import { connectRaw, expectCleanLog, expectFatal, expectServes, mount } from "../support/frontend-testing.js";
+import type { Gateway } from "../support/gateway.js";
 
 const {
   encodeHeader,
@@ -68,6 +63,25 @@ describe("a front-end that is none", () => {
     const message = encodeHeader(Request.GET_FEATURES, VERSION, 0);
     frontend.channel.sendRaw(Buffer.concat([message, message]));
     expect(frontend.channel.receive().payload).toEqual(frontend.channel.receive().payload);
+  });
+});
+
+describe("a message that is refused and wants no acknowledgement", () => {
+  test.each([
+    ["SET_FEATURES", Request.SET_FEATURES, encodeU64(1n << 63n)],
+    ["SET_VRING_NUM", Request.SET_VRING_NUM, encodeVringState(1, 3)],
+    ["SET_VRING_NUM", Request.SET_VRING_NUM, Buffer.alloc(4)],
+    ["SET_VRING_BASE", Request.SET_VRING_BASE, encodeVringState(255, 0)],
+    ["SET_VRING_KICK", Request.SET_VRING_KICK, encodeU64(1n)],
+    ["SET_MEM_TABLE", Request.SET_MEM_TABLE, encodeVringState(1, 0)],
+    ["ADD_MEM_REG", Request.ADD_MEM_REG, Buffer.alloc(40)],
+    ["GET_VRING_BASE", Request.GET_VRING_BASE, encodeVringState(255, 0)],
+  ])("%s ends the server with one line that names it", async (name, request, payload) => {
+    const { gateway, frontend } = await connectRaw();
+    frontend.negotiate();
+    frontend.channel.send(request, payload);
+    expect(frontend.channel.waitClosed()).toBe(true);
+    await expectFatal(gateway, new RegExp(name));
   });
 });
 
@@ -195,13 +209,45 @@ describe("memory that cannot be used", () => {
     expectRefused(frontend, Request.SET_MEM_TABLE, lying, [fd]);
     lying.writeUInt32LE(0xffff_ffff, 0);
     expectRefused(frontend, Request.SET_MEM_TABLE, lying, [fd]);
+  });
+
+  test("a table of nine regions", async () => {
+    const { frontend, gateway } = await connectRaw();
+    frontend.negotiate();
+    const { fd, regions } = frontend.memory;
+    const region = regions[0] as VhostUser.Region;
     const nine = Array.from({ length: 9 }, (_, i) => {
       const shift = BigInt(i) * region.sizeBytes;
       return { ...region, guestAddress: shift, userAddress: shift };
     });
-    expectRefused(frontend, Request.SET_MEM_TABLE, encodeMemoryTable(nine), nine.map(() => fd));
+    const table = encodeMemoryTable(nine);
+    await expectTooMany(
+      gateway,
+      frontend,
+      Request.SET_MEM_TABLE,
+      table,
+      nine.map(() => fd),
+    );
   });
 });
+
+/** More descriptors than a message may carry: refused, or the end with a line that says so. */
+async function expectTooMany(
+  gateway: Gateway,
+  frontend: Frontend,
+  request: number,
+  payload: Buffer,
+  fds: readonly number[],
+): Promise<void> {
+  frontend.channel.send(request, payload, fds, VhostUser.FLAG_NEED_REPLY);
+  try {
+    expect(frontend.channel.receive().payload.readBigUInt64LE()).not.toBe(0n);
+    expectCleanLog(gateway);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConnectionClosed);
+    await expectFatal(gateway, /descriptors/);
+  }
+}
 
 describe("queues that cannot be used", () => {
   test("sizes that are no power of two up to 32768", async () => {
@@ -224,11 +270,7 @@ describe("queues that cannot be used", () => {
       expectRefused(frontend, Request.SET_VRING_ENABLE, encodeVringState(index, 1));
     }
     for (const index of [count, 255]) {
-      for (const request of [
-        Request.SET_VRING_KICK,
-        Request.SET_VRING_CALL,
-        Request.SET_VRING_ERR,
-      ]) {
+      for (const request of [Request.SET_VRING_KICK, Request.SET_VRING_CALL, Request.SET_VRING_ERR]) {
         expectRefused(frontend, request, encodeU64(BigInt(index)), [fd]);
       }
     }
@@ -286,29 +328,29 @@ describe("queues that cannot be used", () => {
     frontend.startQueues();
   });
 
-  test("a kick without its descriptor, and descriptors where none belong", async () => {
+  test("a kick without its descriptor", async () => {
+    expectRefused(await negotiated(), Request.SET_VRING_KICK, encodeU64(1n));
+  });
+
+  test("descriptors where none belong are closed", async () => {
     const fs = await mount();
-    const { frontend } = fs;
-    expectRefused(frontend, Request.SET_VRING_KICK, encodeU64(1n));
+    const { channel } = fs.frontend;
     const [fd] = makePipe();
+    const before = readdirSync(`/proc/${fs.gateway.pid}/fd`).length;
     for (let i = 0; i < 50; i++) {
-      frontend.channel.query(Request.GET_FEATURES, undefined, [fd, fd, fd]);
+      channel.query(Request.GET_FEATURES, undefined, [fd, fd, fd]);
+      channel.acknowledge(Request.SET_VRING_ENABLE, encodeVringState(1, 1), [fd]);
+      channel.acknowledge(200, Buffer.alloc(8), [fd]);
     }
     expectServes(fs);
+    expect(readdirSync(`/proc/${fs.gateway.pid}/fd`).length).toBe(before);
   });
 
   test("more descriptors than any message carries", async () => {
     const { frontend, gateway } = await connectRaw();
     frontend.negotiate();
     const [fd] = makePipe();
-    const payload = encodeVringState(1, 128);
-    const status = frontend.channel.acknowledge(
-      Request.SET_VRING_NUM,
-      payload,
-      Array.from({ length: 253 }, () => fd),
-    );
-    expect(typeof status).toBe("bigint");
-    expect(frontend.channel.queryU64(Request.GET_FEATURES)).toBe(frontend.offeredFeatures);
-    expectCleanLog(gateway);
+    const fds = Array.from({ length: 253 }, () => fd);
+    await expectTooMany(gateway, frontend, Request.SET_VRING_NUM, encodeVringState(1, 3), fds);
   });
 });

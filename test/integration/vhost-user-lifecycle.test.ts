@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { expectServes, makeFile, mount } from "../support/frontend-testing.js";
 import { type Client, Frontend, ok, ROOT, VhostUser, type Virtqueue } from "../support/frontend/index.js";
+import { expectServes, makeFile, mount } from "../support/frontend-testing.js";
 import { spawnGateway, startGateway } from "../support/gateway.js";
 
 const { Request } = VhostUser;
@@ -108,7 +108,10 @@ describe("the end of the connection", () => {
     const fs = await mount();
     fs.frontend.close();
     expect(await fs.gateway.waitForExit()).toEqual({ code: 0, signal: null });
-    const said = fs.gateway.stderr().split("\n").filter((line) => line !== "");
+    const said = fs.gateway
+      .stderr()
+      .split("\n")
+      .filter((line) => line !== "");
     expect(said).toHaveLength(lines.length);
     lines.forEach((line, i) => {
       expect(said[i]).toContain(line);

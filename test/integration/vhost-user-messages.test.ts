@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { connectRaw, errorLines, expectServes, mount } from "../support/frontend-testing.js";
 import { native, VhostUser } from "../support/frontend/index.js";
+import { connectRaw, errorLines, expectServes, mount } from "../support/frontend-testing.js";
 
 const {
   encodeConfig,
@@ -186,7 +186,11 @@ describe("memory regions", () => {
     const { fd, regions } = fs.frontend.memory;
     for (let i = 0; i < 20; i++) {
       const table = encodeMemoryTable(regions);
-      fs.frontend.command(Request.SET_MEM_TABLE, table, regions.map(() => fd));
+      fs.frontend.command(
+        Request.SET_MEM_TABLE,
+        table,
+        regions.map(() => fd),
+      );
       expectServes(fs);
     }
   });

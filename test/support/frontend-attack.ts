@@ -121,6 +121,6 @@ export class Attack {
   get replyErrno(): number {
     const bytes = this.fs.frontend.memory.view(this.replyRange);
     expect(bytes.readBigUInt64LE(8)).toBe(UNIQUE);
-    return -bytes.readInt32LE(4);
+    return Math.abs(bytes.readInt32LE(4));
   }
 }

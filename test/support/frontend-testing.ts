@@ -2,14 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, afterEach, beforeEach, expect, onTestFinished } from "vitest";
-import {
-  Client,
-  Frontend,
-  type FrontendOptions,
-  type MountOptions,
-  ok,
-  ROOT,
-} from "./frontend/index.js";
+import { Client, Frontend, type FrontendOptions, type MountOptions, ok, ROOT } from "./frontend/index.js";
 import { type Gateway, type GatewayOptions, startGateway } from "./gateway.js";
 
 const LIFECYCLE = [

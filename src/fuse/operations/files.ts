@@ -2,7 +2,7 @@ import { Slot } from "../../native/lane.js";
 import { setWords64 } from "../../vfs/attributes.js";
 import { type Awaitable, EINVAL, EOPNOTSUPP, type Status } from "../../vfs/errno.js";
 import type { Operation } from "../operations.js";
-import { FSYNC_DATA_ONLY, Opcode } from "../protocol.js";
+import { FSYNC_DATA_ONLY, Opcode, STATFS_OUT_BYTES } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
 import { BAD_HANDLE, replyCreated, replyOpened, STALE, whenReady } from "./steps.js";
@@ -169,7 +169,7 @@ function statfs(session: FuseSession, request: Request): Awaitable<Status> {
     if (typeof statistics === "number") {
       return statistics;
     }
-    request.clearReply(20);
+    request.clearReply(STATFS_OUT_BYTES / 4);
     const { words } = session.lane;
     const word = request.replyWord;
     setWords64(words, word, statistics.blocks);
@@ -180,7 +180,7 @@ function statfs(session: FuseSession, request: Request): Awaitable<Status> {
     words[word + 10] = statistics.blockSize;
     words[word + 11] = statistics.nameLength;
     words[word + 12] = statistics.fragmentSize;
-    return 80;
+    return STATFS_OUT_BYTES;
   });
 }
 

@@ -1,6 +1,7 @@
 import { type Awaitable, EBADF, ESTALE, type Result, type Status } from "../../vfs/errno.js";
+import type { HandleKind } from "../../vfs/handle-table.js";
 import type { VfsHandle, VfsNode } from "../../vfs/node.js";
-import { AttrOut, EntryOut } from "../protocol.js";
+import { AttrOut, EntryOut, OPEN_OUT_BYTES } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
 
@@ -58,13 +59,12 @@ export function replyCreated(
     if (typeof handle === "number") {
       return handle;
     }
-    const length = session.replyEntry(request, handle.node, inodes);
-    if (length < 0) {
-      void session.backend.release(handle);
-      return length;
+    if (inodes !== session.inodes) {
+      return session.discardHandle(handle, "file");
     }
+    const length = session.replyEntry(request, handle.node, inodes);
     session.addHandle(handle, "file", request.replyWord + EntryOut.BYTES / 4);
-    return length + 16;
+    return length + OPEN_OUT_BYTES;
   });
 }
 
@@ -72,14 +72,18 @@ export function replyCreated(
 export function replyOpened(
   session: FuseSession,
   request: Request,
-  kind: "file" | "directory",
+  kind: HandleKind,
   result: Awaitable<Result<VfsHandle>>,
 ): Awaitable<Status> {
+  const { inodes } = session;
   return whenReady(result, (handle) => {
     if (typeof handle === "number") {
       return handle;
     }
+    if (inodes !== session.inodes) {
+      return session.discardHandle(handle, kind);
+    }
     session.addHandle(handle, kind, request.replyWord);
-    return 16;
+    return OPEN_OUT_BYTES;
   });
 }

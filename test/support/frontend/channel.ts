@@ -1,12 +1,5 @@
 import { checked, errnoName, native } from "./native.js";
-import {
-  encodeHeader,
-  encodeU64,
-  FLAG_NEED_REPLY,
-  FLAG_REPLY,
-  HEADER_BYTES,
-  VERSION,
-} from "./vhost-user.js";
+import { encodeHeader, encodeU64, FLAG_NEED_REPLY, FLAG_REPLY, HEADER_BYTES, VERSION } from "./vhost-user.js";
 
 /** A message as it came from the server. */
 export interface Message {
@@ -35,10 +28,7 @@ export class Channel {
 
   /** Sends one message; `flags` is added to the version. */
   send(request: number, payload: Buffer = NO_PAYLOAD, fds: readonly number[] = [], flags = 0): void {
-    this.sendRaw(
-      Buffer.concat([encodeHeader(request, VERSION | flags, payload.length), payload]),
-      fds,
-    );
+    this.sendRaw(Buffer.concat([encodeHeader(request, VERSION | flags, payload.length), payload]), fds);
   }
 
   /** Sends bytes as they are, for example half a header. */

@@ -5,10 +5,11 @@ import {
   FUSE_MINOR,
   INIT_OUT_BYTES,
   InitFlag,
-  Opcode,
   OPEN_OUT_BYTES,
+  Opcode,
   OUT_HEADER_BYTES,
   ROOT,
+  S_IFREG,
   STATFS_OUT_BYTES,
 } from "./fuse-abi.js";
 import {
@@ -46,7 +47,7 @@ export interface InitOptions {
 
 const SETXATTR_EXT_BYTES = 8;
 const XATTR_BUFFER = 65536;
-const PATH_BUFFER = 4096;
+const PATH_BUFFER = OUT_HEADER_BYTES + 4096;
 
 /**
  * A FUSE guest over a front-end: one method per operation, each waiting for its reply. A failure is a
@@ -112,11 +113,19 @@ export class FuseClient extends FuseFiles {
   }
 
   mknod(parent: bigint, name: Name, mode: number, rdev = 0, umask = 0): Outcome<Entry> {
-    return this.#entry(Opcode.MKNOD, parent, new Body().u32(mode, rdev, umask, 0).name(name));
+    const body = new Body().u32(this.#masked(mode, umask), rdev, umask, 0).name(name);
+    return this.#entry(Opcode.MKNOD, parent, body);
   }
 
   mkdir(parent: bigint, name: Name, mode = 0o755, umask = 0): Outcome<Entry> {
-    return this.#entry(Opcode.MKDIR, parent, new Body().u32(mode, umask).name(name));
+    const body = new Body().u32(this.#masked(mode, umask), umask).name(name);
+    return this.#entry(Opcode.MKDIR, parent, body);
+  }
+
+  /** Without DONT_MASK the guest's kernel applies the umask itself. */
+  #masked(mode: number, umask: number): number {
+    const left = ((this.initReply?.flags ?? 0n) & InitFlag.DONT_MASK) !== 0n;
+    return left ? mode : mode & ~umask;
   }
 
   link(nodeid: bigint, newParent: bigint, newName: Name): Outcome<Entry> {
@@ -161,14 +170,8 @@ export class FuseClient extends FuseFiles {
   }
 
   /** Creates and opens; `flags` as in open(2), `mode` without type bits. */
-  create(
-    parent: bigint,
-    name: Name,
-    flags = 2,
-    mode = 0o644,
-    umask = 0,
-  ): Outcome<Entry & Opened> {
-    const body = new Body().u32(flags, mode | 0o100000, umask, 0).name(name).bytes;
+  create(parent: bigint, name: Name, flags = 2, mode = 0o644, umask = 0): Outcome<Entry & Opened> {
+    const body = new Body().u32(flags, this.#masked(mode, umask) | S_IFREG, umask, 0).name(name).bytes;
     const capacity = OUT_HEADER_BYTES + ENTRY_OUT_BYTES + OPEN_OUT_BYTES;
     return outcome(this.request(Opcode.CREATE, parent, body, capacity), (bytes) => ({
       ...decodeEntry(bytes),
@@ -245,16 +248,10 @@ export class FuseClient extends FuseFiles {
   }
 
   listPlus(nodeid: bigint, size = 4096): PlusEntry[] {
-    return this.#listAll(
-      nodeid,
-      (fh, offset) => ok(this.readdirplus(nodeid, fh, offset, size)).entries,
-    );
+    return this.#listAll(nodeid, (fh, offset) => ok(this.readdirplus(nodeid, fh, offset, size)).entries);
   }
 
-  #listAll<T extends DirectoryEntry>(
-    nodeid: bigint,
-    next: (fh: bigint, offset: bigint) => T[],
-  ): T[] {
+  #listAll<T extends DirectoryEntry>(nodeid: bigint, next: (fh: bigint, offset: bigint) => T[]): T[] {
     const { fh } = ok(this.opendir(nodeid));
     const all: T[] = [];
     for (let part = next(fh, 0n); part.length > 0; part = next(fh, lastOffset(part))) {

@@ -1,6 +1,6 @@
-import { DIRENT_BYTES, type DirectoryEntry } from "./fuse-types.js";
-import type { Attributes, Entry, InitReply, LockRange, PlusEntry, Statistics } from "./fuse-types.js";
 import { ATTR_BYTES, ENTRY_OUT_BYTES } from "./fuse-abi.js";
+import type { Attributes, Entry, InitReply, LockRange, PlusEntry, Statistics } from "./fuse-types.js";
+import { DIRENT_BYTES, type DirectoryEntry } from "./fuse-types.js";
 
 /** A name as bytes, or as a latin1 string: one character per byte. */
 export type Name = string | Uint8Array;

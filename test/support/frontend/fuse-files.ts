@@ -18,14 +18,7 @@ import {
   type Integer,
 } from "./fuse-codec.js";
 import { FuseTransport, type Reply, type RequestOptions } from "./fuse-transport.js";
-import type {
-  Attributes,
-  DirectoryEntry,
-  LockRange,
-  Outcome,
-  PlusEntry,
-  Status,
-} from "./fuse-types.js";
+import type { Attributes, DirectoryEntry, LockRange, Outcome, PlusEntry, Status } from "./fuse-types.js";
 
 /** Fields to change by SETATTR; times in seconds, or "now" for the server's clock. */
 export interface AttributeChange {
@@ -53,10 +46,7 @@ export interface WriteOptions extends RequestOptions {
 }
 
 /** Turns a reply into an outcome; `decode` sees the body of a success only. */
-export function outcome<T extends object>(
-  reply: Reply,
-  decode: (body: Buffer) => T,
-): Outcome<T> {
+export function outcome<T extends object>(reply: Reply, decode: (body: Buffer) => T): Outcome<T> {
   if (reply.error !== null) return { error: reply.error } as Outcome<T>;
   return { error: null, ...decode(reply.body) } as Outcome<T>;
 }
@@ -130,23 +120,12 @@ export class FuseFiles extends FuseTransport {
     return this.status(Opcode.FSYNC, nodeid, new Body().u64(fh).u32(flags, 0));
   }
 
-  fallocate(
-    nodeid: bigint,
-    fh: bigint,
-    offset: Integer,
-    length: Integer,
-    mode = 0,
-  ): Status {
+  fallocate(nodeid: bigint, fh: bigint, offset: Integer, length: Integer, mode = 0): Status {
     const body = new Body().u64(fh, offset, length).u32(mode, 0);
     return this.status(Opcode.FALLOCATE, nodeid, body);
   }
 
-  lseek(
-    nodeid: bigint,
-    fh: bigint,
-    offset: Integer,
-    whence: number,
-  ): Outcome<{ offset: number }> {
+  lseek(nodeid: bigint, fh: bigint, offset: Integer, whence: number): Outcome<{ offset: number }> {
     const body = new Body().u64(fh, offset).u32(whence, 0).bytes;
     const reply = this.request(Opcode.LSEEK, nodeid, body, OUT_HEADER_BYTES + 8);
     return outcome(reply, (bytes) => ({ offset: Number(bytes.readBigInt64LE(0)) }));
@@ -157,9 +136,7 @@ export class FuseFiles extends FuseTransport {
     to: { nodeid: bigint; fh: bigint; offset: Integer },
     length: Integer,
   ): Outcome<{ size: number }> {
-    const body = new Body()
-      .u64(from.fh, from.offset, to.nodeid, to.fh, to.offset, length)
-      .u64(0).bytes;
+    const body = new Body().u64(from.fh, from.offset, to.nodeid, to.fh, to.offset, length).u64(0).bytes;
     const reply = this.request(Opcode.COPY_FILE_RANGE, from.nodeid, body, OUT_HEADER_BYTES + 8);
     return outcome(reply, (bytes) => ({ size: bytes.readUInt32LE(0) }));
   }
@@ -198,12 +175,7 @@ export class FuseFiles extends FuseTransport {
   }
 
   /** The lock that stands in the way; type UNLOCK when there is none. */
-  getlk(
-    nodeid: bigint,
-    fh: bigint,
-    owner: Integer,
-    lock: LockRange,
-  ): Outcome<{ lock: Required<LockRange> }> {
+  getlk(nodeid: bigint, fh: bigint, owner: Integer, lock: LockRange): Outcome<{ lock: Required<LockRange> }> {
     const body = this.#lockBody(fh, owner, lock, 0).bytes;
     const reply = this.request(Opcode.GETLK, nodeid, body, OUT_HEADER_BYTES + LOCK_BYTES);
     return outcome(reply, (bytes) => ({ lock: decodeLock(bytes) }));

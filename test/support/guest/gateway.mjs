@@ -1,8 +1,8 @@
 // @ts-check
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { spawnOwned } from "./spawn.mjs";
 
 const GATEWAY_PROGRAM = fileURLToPath(new URL("../../../bin/virtiofs-gateway", import.meta.url));
 const WAITING_LINE = "Waiting for vhost-user socket connection...";
@@ -39,11 +39,8 @@ export class Gateway {
    */
   constructor(args) {
     const program = process.env.VIRTIOFS_GATEWAY_PROGRAM ?? GATEWAY_PROGRAM;
-    this.#process = spawn(program, args, {
-      stdio: ["ignore", "ignore", "pipe"],
-      // Ctrl-C in a terminal must not reach it before the guest is gone.
-      detached: true,
-    });
+    this.#process = spawnOwned(program, args);
+    this.#process.stdout.resume();
     this.#process.stderr.setEncoding("utf8").on("data", (text) => {
       this.#stderr += text;
     });

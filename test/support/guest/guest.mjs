@@ -1,8 +1,8 @@
 // @ts-check
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { Console, ConsoleError } from "./console.mjs";
+import { spawnOwned } from "./spawn.mjs";
 
 const DEFAULT_COMMAND_TIMEOUT_MS = 120_000;
 /** A boot takes 2 s here; a shared machine without hardware virtualization may be very slow. */
@@ -68,11 +68,7 @@ export class Guest {
     const token = randomBytes(8).toString("hex");
     this.#readyMarker = `\nready ${token}\n`;
     this.#bootTimeoutMs = options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS;
-    this.#process = spawn("qemu-system-x86_64", qemuArguments(options, token), {
-      stdio: ["pipe", "pipe", "pipe"],
-      // Ctrl-C in a terminal must not reach QEMU: whoever started the guest ends it in order.
-      detached: true,
-    });
+    this.#process = spawnOwned("qemu-system-x86_64", qemuArguments(options, token));
     this.#exit = this.#watchProcess();
   }
 

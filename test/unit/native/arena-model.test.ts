@@ -169,7 +169,7 @@ class Comparison {
         const expected = this.model.copy(model, offset, to, target, length);
         return [this.files.copy(number, offset, this.numbers[other] as number, target, length), expected];
       }
-      default:
+      case "drop":
         this.arena.dropFile(number);
         this.numbers[file] = this.arena.createFile();
         this.model.files[file] = new ModelFile();

@@ -64,7 +64,9 @@ describe("an arena file", () => {
     expect(files.truncate(first, PAGE + 1)).toBe(0);
     expect(arena.usedPages()).toBe(6);
     expect(files.write(second, 4 * PAGE, pattern(58 * PAGE, 4))).toBe(58 * PAGE);
-    expect(Buffer.compare(files.read(second, 4 * PAGE, 58 * PAGE) as Uint8Array, pattern(58 * PAGE, 4))).toBe(0);
+    expect(Buffer.compare(files.read(second, 4 * PAGE, 58 * PAGE) as Uint8Array, pattern(58 * PAGE, 4))).toBe(
+      0,
+    );
   });
 
   it("shows zeros behind a size that shrank and grew", () => {

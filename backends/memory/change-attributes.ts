@@ -1,0 +1,144 @@
+import { ArenaTime, ArenaWord } from "../../src/native/arena.js";
+import {
+  type AttributeChange,
+  Change,
+  S_IFMT,
+  S_ISGID,
+  S_ISUID,
+  setWords64,
+} from "../../src/vfs/attributes.js";
+import { EACCES, EINVAL, EISDIR, type Status } from "../../src/vfs/errno.js";
+import type { Caller } from "../../src/vfs/node.js";
+import { DirectoryNode, FileNode, type MemoryNode, NO_FILE } from "./nodes.js";
+import type { MemoryStore } from "./store.js";
+import { highHalf, lowHalf } from "./words.js";
+import { dropCapabilities } from "./xattrs.js";
+
+const S_IXGRP = 0o010;
+const X_OK = 1;
+
+/** Sets the size of a regular file, and mtime and ctime when it changes. */
+function truncate(store: MemoryStore, node: MemoryNode, size: bigint): Status {
+  if (!(node instanceof FileNode)) {
+    return node instanceof DirectoryNode ? -EISDIR : -EINVAL;
+  }
+  if (node.file === NO_FILE && size === 0n) {
+    return 0;
+  }
+  const file = store.fileOf(node);
+  return file < 0 ? file : store.arena.truncate(file, lowHalf(size), highHalf(size));
+}
+
+/** What a write, truncate or chown takes away; for a directory nothing. */
+function killPrivileges(store: MemoryStore, caller: Caller | undefined, node: MemoryNode): void {
+  if (node instanceof DirectoryNode) {
+    return;
+  }
+  node.mode &= ~S_ISUID;
+  const isOutsider = caller !== undefined && caller.uid !== 0 && caller.gid !== node.gid;
+  if ((node.mode & S_IXGRP) !== 0 || isOutsider) {
+    node.mode &= ~S_ISGID;
+  }
+  dropCapabilities(store, node);
+}
+
+function changeOwner(store: MemoryStore, caller: Caller, node: MemoryNode, change: AttributeChange): void {
+  killPrivileges(store, caller, node);
+  if ((change.valid & Change.UID) !== 0) {
+    node.uid = change.uid;
+  }
+  if ((change.valid & Change.GID) !== 0) {
+    node.gid = change.gid;
+  }
+}
+
+/** The times that `valid` sets to now, and those it gives, as ArenaTime bits. */
+function timeMasks(valid: number): { now: number; given: number } {
+  let now = 0;
+  let given = 0;
+  if ((valid & Change.ATIME_NOW) !== 0) {
+    now |= ArenaTime.ATIME;
+  } else if ((valid & Change.ATIME) !== 0) {
+    given |= ArenaTime.ATIME;
+  }
+  if ((valid & Change.MTIME_NOW) !== 0) {
+    now |= ArenaTime.MTIME;
+  } else if ((valid & Change.MTIME) !== 0) {
+    given |= ArenaTime.MTIME;
+  }
+  if ((valid & Change.CTIME) !== 0) {
+    given |= ArenaTime.CTIME;
+  } else {
+    now |= ArenaTime.CTIME;
+  }
+  return { now, given };
+}
+
+function setGivenTimes(store: MemoryStore, node: MemoryNode, change: AttributeChange, given: number): void {
+  if (node instanceof FileNode && node.file !== NO_FILE) {
+    const { words } = store.arena;
+    setWords64(words, ArenaWord.ATIME, change.atime);
+    setWords64(words, ArenaWord.MTIME, change.mtime);
+    setWords64(words, ArenaWord.CTIME, change.ctime);
+    words[ArenaWord.ATIME_NSEC] = change.atimeNsec;
+    words[ArenaWord.MTIME_NSEC] = change.mtimeNsec;
+    words[ArenaWord.CTIME_NSEC] = change.ctimeNsec;
+    store.arena.setTimes(node.file, given);
+    return;
+  }
+  store.setNodeTimes(node, given & ArenaTime.ATIME, change.atime, change.atimeNsec);
+  store.setNodeTimes(node, given & ArenaTime.MTIME, change.mtime, change.mtimeNsec);
+  store.setNodeTimes(node, given & ArenaTime.CTIME, change.ctime, change.ctimeNsec);
+}
+
+/**
+ * setattr: the size first, because it alone can fail; then owner, which clears setuid and setgid, and
+ * mode, which may set them again; times last.
+ */
+export function changeAttributes(
+  store: MemoryStore,
+  caller: Caller,
+  node: MemoryNode,
+  change: AttributeChange,
+): Status {
+  const { valid } = change;
+  let touchesCtime = true;
+  if ((valid & Change.SIZE) !== 0) {
+    const status = truncate(store, node, change.size);
+    if (status < 0) {
+      return status;
+    }
+    // tmpfs: truncating to the size the file has changes no time by itself.
+    touchesCtime = (valid & ~(Change.SIZE | Change.KILL_SUIDGID)) !== 0;
+  }
+  if ((valid & Change.KILL_SUIDGID) !== 0) {
+    killPrivileges(store, undefined, node);
+  }
+  if ((valid & (Change.UID | Change.GID)) !== 0) {
+    changeOwner(store, caller, node, change);
+  }
+  if ((valid & Change.MODE) !== 0) {
+    node.mode = (node.mode & S_IFMT) | (change.mode & ~S_IFMT & 0o7777);
+  }
+  if (touchesCtime) {
+    const { now, given } = timeMasks(valid);
+    if (now !== 0) {
+      store.touch(node, now);
+    }
+    if (given !== 0) {
+      setGivenTimes(store, node, change, given);
+    }
+  }
+  return 0;
+}
+
+/** access(2) by the mode bits, for guests whose kernel does not decide itself. -EACCES. */
+export function checkAccess(caller: Caller, node: MemoryNode, mask: number): Status {
+  const { mode, uid, gid } = node;
+  if (caller.uid === 0) {
+    const needsExecute = (mask & X_OK) !== 0 && !(node instanceof DirectoryNode);
+    return needsExecute && (mode & 0o111) === 0 ? -EACCES : 0;
+  }
+  const shift = caller.uid === uid ? 6 : caller.gid === gid ? 3 : 0;
+  return (mask & 7 & ~(mode >>> shift)) === 0 ? 0 : -EACCES;
+}

@@ -1,0 +1,157 @@
+import { ArenaTime, ArenaWord } from "../../src/native/arena.js";
+import { EBADF, EINVAL, ENXIO, type Result, type Status } from "../../src/vfs/errno.js";
+import { type FileNode, MemoryFileHandle, NO_FILE } from "./nodes.js";
+import type { MemoryStore } from "./store.js";
+import { highHalf, highWord, lowHalf, lowWord } from "./words.js";
+
+const O_ACCMODE = 3;
+const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_TRUNC = 0o1000;
+const O_APPEND = 0o2000;
+const O_NOATIME = 0o1000000;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/**
+ * Opens a regular file. The handle is bound to the arena's file when there is one: a file without is
+ * empty, and handles that only read it wait here for the first byte, in {@link readFile}.
+ */
+export function openFile(store: MemoryStore, node: FileNode, flags: number): Result<MemoryFileHandle> {
+  const truncates = (flags & O_TRUNC) !== 0;
+  const file = (flags & O_ACCMODE) === O_RDONLY && !truncates ? node.file : store.fileOf(node);
+  if (file < 0 && file !== NO_FILE) {
+    return file;
+  }
+  if (truncates) {
+    store.arena.truncate(file, 0, 0);
+    store.arena.touch(file, ArenaTime.MTIME | ArenaTime.CTIME);
+  }
+  const handle = new MemoryFileHandle(node, flags);
+  // Native code updates atime, so it cannot serve O_NOATIME.
+  if (file !== NO_FILE && (flags & O_NOATIME) === 0) {
+    handle.boundFile = { kind: "arena", arena: store.arena, file, append: (flags & O_APPEND) !== 0 };
+  }
+  node.openCount++;
+  return handle;
+}
+
+/** read(2) of a handle that is not bound. */
+export function readFile(
+  store: MemoryStore,
+  handle: MemoryFileHandle,
+  offset: number,
+  into: Uint8Array,
+): Status {
+  if ((handle.flags & O_ACCMODE) === O_WRONLY) {
+    return -EBADF;
+  }
+  const { file } = handle.node;
+  if (file === NO_FILE) {
+    return 0;
+  }
+  const keepAtime = (handle.flags & O_NOATIME) !== 0 ? 1 : 0;
+  return store.arena.read(file, lowWord(offset), highWord(offset), into, keepAtime);
+}
+
+/** write(2) of a handle that is not bound. */
+export function writeFile(
+  store: MemoryStore,
+  handle: MemoryFileHandle,
+  offset: number,
+  from: Uint8Array,
+): Status {
+  const { arena } = store;
+  const file = writableFile(store, handle);
+  if (file < 0) {
+    return file;
+  }
+  if ((handle.flags & O_APPEND) === 0) {
+    return arena.write(file, lowWord(offset), highWord(offset), from);
+  }
+  arena.stat(file);
+  const { words } = arena;
+  return arena.write(file, words[ArenaWord.SIZE] as number, words[ArenaWord.SIZE + 1] as number, from);
+}
+
+/** The arena's file of a handle that may write; or -EBADF. */
+function writableFile(store: MemoryStore, handle: MemoryFileHandle): number {
+  return (handle.flags & O_ACCMODE) === O_RDONLY ? -EBADF : store.fileOf(handle.node);
+}
+
+/** fallocate(2). */
+export function allocate(
+  store: MemoryStore,
+  handle: MemoryFileHandle,
+  mode: number,
+  offset: bigint,
+  length: bigint,
+): Status {
+  const file = writableFile(store, handle);
+  if (file < 0) {
+    return file;
+  }
+  if (offset < 0n || length <= 0n) {
+    return -EINVAL;
+  }
+  const [offsetLow, offsetHigh] = [lowHalf(offset), highHalf(offset)];
+  return store.arena.allocate(file, mode, offsetLow, offsetHigh, lowHalf(length), highHalf(length));
+}
+
+/** lseek(2) with SEEK_DATA and SEEK_HOLE. */
+export function seek(
+  store: MemoryStore,
+  handle: MemoryFileHandle,
+  offset: bigint,
+  whence: number,
+): Result<bigint> {
+  if (whence !== SEEK_DATA && whence !== SEEK_HOLE) {
+    return -EINVAL;
+  }
+  const { file } = handle.node;
+  if (file === NO_FILE || offset < 0n) {
+    return -ENXIO;
+  }
+  const status = store.arena.seek(file, whence, lowHalf(offset), highHalf(offset));
+  if (status < 0) {
+    return status;
+  }
+  const { words } = store.arena;
+  const high = words[ArenaWord.RESULT + 1] as number;
+  return (BigInt(high) << 32n) | BigInt(words[ArenaWord.RESULT] as number);
+}
+
+/** copy_file_range(2); may copy less than asked. */
+export function copyRange(
+  store: MemoryStore,
+  from: MemoryFileHandle,
+  fromOffset: bigint,
+  to: MemoryFileHandle,
+  toOffset: bigint,
+  length: bigint,
+): Result<bigint> {
+  if ((from.flags & O_ACCMODE) === O_WRONLY || (to.flags & O_APPEND) !== 0) {
+    return -EBADF;
+  }
+  const target = writableFile(store, to);
+  if (target < 0) {
+    return target;
+  }
+  if (fromOffset < 0n || toOffset < 0n || length < 0n) {
+    return -EINVAL;
+  }
+  if (from.node.file === NO_FILE) {
+    return 0n;
+  }
+  const copied = store.arena.copyRange(
+    from.node.file,
+    lowHalf(fromOffset),
+    highHalf(fromOffset),
+    target,
+    lowHalf(toOffset),
+    highHalf(toOffset),
+    lowHalf(length),
+    highHalf(length),
+  );
+  return copied < 0 ? copied : BigInt(copied);
+}

@@ -1,0 +1,389 @@
+import { totalmem } from "node:os";
+import { getHeapStatistics } from "node:v8";
+import { ARENA_PAGE_BYTES, openArena } from "../../src/native/arena.js";
+import {
+  ATTR_WORDS,
+  type AttributeChange,
+  type AttrRecord,
+  type FileSystemStatistics,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+} from "../../src/vfs/attributes.js";
+import { Backend, type BackendCapabilities } from "../../src/vfs/backend.js";
+import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
+import {
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  ENXIO,
+  EPERM,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
+import { GatewayError } from "../../src/vfs/gateway-error.js";
+import type { Logger } from "../../src/vfs/logger.js";
+import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { changeAttributes, checkAccess } from "./change-attributes.js";
+import { allocate, copyRange, openFile, readFile, seek, writeFile } from "./file-data.js";
+import {
+  DirectoryNode,
+  FileNode,
+  MemoryDirectoryHandle,
+  type MemoryFileHandle,
+  type MemoryNode,
+  SymlinkNode,
+} from "./nodes.js";
+import { fillDirectory } from "./read-directory.js";
+import { rename } from "./rename.js";
+import { MemoryStore } from "./store.js";
+import { MemoryTree } from "./tree.js";
+import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.js";
+
+const O_EXCL = 0o200;
+const NAME_LIMIT_BYTES = 255;
+/** Largest heap that an inode with a long name takes: what bounds inodes when nobody else does. */
+const HEAP_BYTES_PER_INODE = 1024;
+const DEFAULT_ROOT_MODE = 0o1777;
+
+/** What a memory share is made of. */
+export interface MemoryBackendOptions {
+  /** Bytes that contents, long symbolic links and extended attributes may have together. */
+  readonly sizeBytes: number;
+  /**
+   * Inodes that may exist, each further name of one counted again; 0 for no limit. By default as many
+   * as half the host's memory has pages (tmpfs), and not more than the JavaScript heap can hold.
+   */
+  readonly inodeLimit?: number;
+  /** Permission bits of the root directory, which root owns: 01777 by default. */
+  readonly rootMode?: number;
+  readonly logger?: Logger;
+}
+
+function defaultInodeLimit(): number {
+  const heapBytes = getHeapStatistics().heap_size_limit;
+  return Math.floor(Math.min(totalmem() / 2 / ARENA_PAGE_BYTES, heapBytes / 2 / HEAP_BYTES_PER_INODE));
+}
+
+/**
+ * A share in memory that follows tmpfs: files in an arena that native code reads and writes, names and
+ * attributes here. Every operation answers at once. Whether the caller may do it is the guest kernel's
+ * to decide (default_permissions).
+ */
+export class MemoryBackend extends Backend {
+  readonly capabilities: BackendCapabilities = {
+    hardLinks: true,
+    specialFiles: true,
+    xattrs: true,
+    changesOutside: false,
+  };
+  readonly #limitPages: number;
+  readonly #inodeLimit: number;
+  readonly #rootMode: number;
+  readonly #scratch: AttrRecord = new Uint32Array(ATTR_WORDS);
+  #tree: MemoryTree | undefined;
+
+  constructor(options: MemoryBackendOptions) {
+    super();
+    this.#limitPages = Math.ceil(options.sizeBytes / ARENA_PAGE_BYTES);
+    this.#inodeLimit = options.inodeLimit ?? defaultInodeLimit();
+    this.#rootMode = options.rootMode ?? DEFAULT_ROOT_MODE;
+  }
+
+  get #store(): MemoryStore {
+    return this.#started.store;
+  }
+
+  get #started(): MemoryTree {
+    if (this.#tree === undefined) {
+      throw new GatewayError("environment", "the memory share is not started");
+    }
+    return this.#tree;
+  }
+
+  override start(): VfsNode {
+    const store = new MemoryStore(openArena(this.#limitPages), this.#inodeLimit);
+    this.#tree = new MemoryTree(store, this.#rootMode);
+    return this.#tree.root;
+  }
+
+  override stop(): void {
+    this.#tree?.store.arena.close();
+    this.#tree = undefined;
+  }
+
+  override forget(node: VfsNode): void {
+    const forgotten = node as MemoryNode;
+    if (forgotten.nlink === 0 && forgotten.openCount === 0) {
+      this.#tree?.store.dispose(forgotten);
+    }
+  }
+
+  override statfs(): FileSystemStatistics {
+    const free = this.#limitPages - this.#store.arena.usedPages();
+    return {
+      blocks: this.#limitPages,
+      blocksFree: free,
+      blocksAvailable: free,
+      files: this.#inodeLimit,
+      filesFree: this.#store.inodesFree,
+      blockSize: ARENA_PAGE_BYTES,
+      fragmentSize: ARENA_PAGE_BYTES,
+      nameLength: NAME_LIMIT_BYTES,
+    };
+  }
+
+  override lookup(_caller: Caller, parent: VfsNode, name: string, out: AttrRecord): Result<VfsNode> {
+    if (!(parent instanceof DirectoryNode)) {
+      return -ENOTDIR;
+    }
+    const node = parent.entries.get(name)?.node;
+    return node === undefined ? -ENOENT : this.#show(node, out);
+  }
+
+  override getattr(_caller: Caller, node: VfsNode, _handle: VfsHandle | undefined, out: AttrRecord): Status {
+    this.#store.fillAttributes(node as MemoryNode, out);
+    return 0;
+  }
+
+  override setattr(
+    caller: Caller,
+    node: VfsNode,
+    _handle: VfsHandle | undefined,
+    change: AttributeChange,
+    out: AttrRecord,
+  ): Status {
+    const status = changeAttributes(this.#store, caller, node as MemoryNode, change);
+    if (status === 0) {
+      this.#store.fillAttributes(node as MemoryNode, out);
+    }
+    return status;
+  }
+
+  override readlink(_caller: Caller, node: VfsNode): Result<string> {
+    if (!(node instanceof SymlinkNode)) {
+      return -EINVAL;
+    }
+    this.#store.touchRead(node);
+    return typeof node.target === "string" ? node.target : node.target.toString("latin1");
+  }
+
+  override mknod(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    rdev: number,
+    out: AttrRecord,
+  ): Result<VfsNode> {
+    switch (mode & S_IFMT) {
+      case 0:
+      case S_IFREG:
+        return this.#show(this.#started.createFile(caller, parent, name, mode), out);
+      case S_IFCHR:
+      case S_IFBLK:
+        return this.#show(this.#started.createSpecial(caller, parent, name, mode, rdev), out);
+      case S_IFIFO:
+      case S_IFSOCK:
+        return this.#show(this.#started.createSpecial(caller, parent, name, mode, 0), out);
+      case S_IFDIR:
+        return -EPERM;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  override mkdir(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    out: AttrRecord,
+  ): Result<VfsNode> {
+    return this.#show(this.#started.createDirectory(caller, parent, name, mode), out);
+  }
+
+  override symlink(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    target: string,
+    out: AttrRecord,
+  ): Result<VfsNode> {
+    return this.#show(this.#started.createSymlink(caller, parent, name, target), out);
+  }
+
+  override link(
+    _caller: Caller,
+    node: VfsNode,
+    newParent: VfsNode,
+    newName: string,
+    out: AttrRecord,
+  ): Result<VfsNode> {
+    const status = this.#started.link(node as MemoryNode, newParent, newName);
+    return status < 0 ? status : this.#show(node as MemoryNode, out);
+  }
+
+  override unlink(_caller: Caller, parent: VfsNode, name: string): Status {
+    return this.#started.unlink(parent, name);
+  }
+
+  override rmdir(_caller: Caller, parent: VfsNode, name: string): Status {
+    return this.#started.rmdir(parent, name);
+  }
+
+  override rename(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    newParent: VfsNode,
+    newName: string,
+    flags: number,
+  ): Status {
+    return rename(this.#started, caller, { parent, name }, { parent: newParent, name: newName }, flags);
+  }
+
+  override open(_caller: Caller, node: VfsNode, flags: number): Result<VfsHandle> {
+    if (node instanceof FileNode) {
+      return openFile(this.#store, node, flags);
+    }
+    if (node instanceof DirectoryNode) {
+      return -EISDIR;
+    }
+    return node instanceof SymlinkNode ? -ELOOP : -ENXIO;
+  }
+
+  override create(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Result<VfsHandle> {
+    const created = this.#started.createFile(caller, parent, name, mode);
+    const found =
+      created === -EEXIST && (flags & O_EXCL) === 0 && parent instanceof DirectoryNode
+        ? (parent.entries.get(name)?.node ?? -ENOENT)
+        : created;
+    if (typeof found === "number") {
+      return found;
+    }
+    const handle = this.open(caller, found, flags);
+    if (typeof handle !== "number") {
+      this.#store.fillAttributes(found, out);
+    }
+    return handle;
+  }
+
+  override read(_caller: Caller, handle: VfsHandle, offset: number, into: Uint8Array): Status {
+    return readFile(this.#store, handle as MemoryFileHandle, offset, into);
+  }
+
+  override write(_caller: Caller, handle: VfsHandle, offset: number, from: Uint8Array): Status {
+    return writeFile(this.#store, handle as MemoryFileHandle, offset, from);
+  }
+
+  override flush(): Status {
+    return 0;
+  }
+
+  override release(handle: VfsHandle): void {
+    const { node } = handle as MemoryFileHandle;
+    if (--node.openCount === 0) {
+      this.#tree?.store.dropEmptyFile(node);
+      this.#tree?.disposeIfUnused(node);
+    }
+  }
+
+  override fsync(): Status {
+    return 0;
+  }
+
+  override opendir(_caller: Caller, node: VfsNode): Result<VfsHandle> {
+    if (!(node instanceof DirectoryNode)) {
+      return -ENOTDIR;
+    }
+    node.openCount++;
+    return new MemoryDirectoryHandle(node);
+  }
+
+  override readdir(_caller: Caller, handle: VfsHandle, sink: DirectoryBuffer): Status {
+    return fillDirectory(this.#store, (handle as MemoryDirectoryHandle).node, sink, this.#scratch);
+  }
+
+  override releasedir(handle: VfsHandle): void {
+    const { node } = handle as MemoryDirectoryHandle;
+    node.openCount--;
+    this.#tree?.disposeIfUnused(node);
+  }
+
+  override fsyncdir(): Status {
+    return 0;
+  }
+
+  override syncfs(): Status {
+    return 0;
+  }
+
+  override setxattr(caller: Caller, node: VfsNode, name: string, value: Uint8Array, flags: number): Status {
+    return setXattr(this.#store, caller, node as MemoryNode, name, value, flags);
+  }
+
+  override getxattr(caller: Caller, node: VfsNode, name: string, into: Uint8Array): Status {
+    return getXattr(caller, node as MemoryNode, name, into);
+  }
+
+  override listxattr(caller: Caller, node: VfsNode, into: Uint8Array): Status {
+    return listXattrs(caller, node as MemoryNode, into);
+  }
+
+  override removexattr(caller: Caller, node: VfsNode, name: string): Status {
+    return removeXattr(this.#store, caller, node as MemoryNode, name);
+  }
+
+  override access(caller: Caller, node: VfsNode, mask: number): Status {
+    return checkAccess(caller, node as MemoryNode, mask);
+  }
+
+  override fallocate(
+    _caller: Caller,
+    handle: VfsHandle,
+    mode: number,
+    offset: bigint,
+    length: bigint,
+  ): Status {
+    return allocate(this.#store, handle as MemoryFileHandle, mode, offset, length);
+  }
+
+  override lseek(_caller: Caller, handle: VfsHandle, offset: bigint, whence: number): Result<bigint> {
+    return seek(this.#store, handle as MemoryFileHandle, offset, whence);
+  }
+
+  override copyFileRange(
+    _caller: Caller,
+    from: VfsHandle,
+    fromOffset: bigint,
+    to: VfsHandle,
+    toOffset: bigint,
+    length: bigint,
+  ): Result<bigint> {
+    const [source, target] = [from as MemoryFileHandle, to as MemoryFileHandle];
+    return copyRange(this.#store, source, fromOffset, target, toOffset, length);
+  }
+
+  /** Fills `out` when there is a node to show; errors pass through. */
+  #show(node: Result<MemoryNode>, out: AttrRecord): Result<VfsNode> {
+    if (typeof node !== "number") {
+      this.#store.fillAttributes(node, out);
+    }
+    return node;
+  }
+}

@@ -1,0 +1,140 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { Worker } from "node:worker_threads";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { Attr } from "../../../src/vfs/attributes.js";
+import { ENFILE, ENOTDIR } from "../../../src/vfs/errno.js";
+import { openDescriptors, ROOT_CALLER, TestShare } from "./share.js";
+
+/** Mounts a file system on a directory of the share for one test; false where that is not allowed. */
+function mounted(share: TestShare, type: string, name: string): boolean {
+  mkdirSync(share.path(name));
+  if (spawnSync("mount", ["-t", type, "none", share.path(name)]).status !== 0) return false;
+  onTestFinished(() => {
+    execFileSync("umount", ["-l", share.path(name)]);
+  });
+  return true;
+}
+
+describe("a file system without birth times", () => {
+  it("has nodes for what was opened only, and they work", ({ skip }) => {
+    const share = new TestShare();
+    if (!mounted(share, "ramfs", "m")) skip();
+    const directory = share.lookup("m");
+    writeFileSync(share.path("m/a"), "x");
+    const listed = () => share.list(directory, true).find((entry) => entry.name === "a")?.node;
+    expect(listed()).toBeUndefined();
+    const a = share.lookup("a", directory);
+    expect(listed()).toBe(a);
+    const handle = share.create("b", { parent: directory });
+    expect(handle.node.path).toBeGreaterThanOrEqual(0);
+    share.release(handle);
+    const made = share.mkdir("d", directory);
+    expect(made.path).toBeGreaterThanOrEqual(0);
+    expect(share.unlink("a", directory)).toBe(0);
+    expect([share.getattr(a), share.attr[Attr.NLINK]]).toEqual([0, 0]);
+    share.backend.stop();
+  });
+
+  it("mounted below the share has another device and other identities", ({ skip }) => {
+    const share = new TestShare();
+    if (!mounted(share, "tmpfs", "m")) skip();
+    const entry = share.list(share.root, true).find((listed) => listed.name === "m");
+    const directory = share.lookup("m");
+    expect(entry?.node).toBe(directory);
+    expect(share.attr[Attr.DEV]).not.toBe(share.root.dev);
+    share.release(share.create("f", { parent: directory }));
+    expect(share.lookup("f", directory).dev).toBe(directory.dev);
+    share.backend.stop();
+  });
+});
+
+/** Takes all descriptors of the process but a few, until the returned function is called. */
+function exhaustDescriptors(left: number): () => void {
+  const limit = (soft: string) => execFileSync("prlimit", ["--pid", `${process.pid}`, `--nofile=${soft}`]);
+  const before = /Max open files\s+(\d+)/.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
+  const taken: number[] = [];
+  limit("1024:");
+  try {
+    for (;;) taken.push(openSync("/dev/null", "r"));
+  } catch {
+    for (const fd of taken.splice(0, left)) closeSync(fd);
+  }
+  return () => {
+    for (const fd of taken) closeSync(fd);
+    limit(`${before}:`);
+  };
+}
+
+describe("limits", () => {
+  it("out of descriptors is ENFILE, logged once, and it goes on afterwards", () => {
+    const share = new TestShare();
+    for (let i = 0; i < 40; i++) writeFileSync(share.path(`f${i}`), "x");
+    const lookup = (name: string) => share.backend.lookup(ROOT_CALLER, share.root, name, share.attr);
+    const release = exhaustDescriptors(8);
+    const failed = Array.from({ length: 40 }, (_, i) => lookup(`f${i}`)).filter((found) => found === -ENFILE);
+    const create = share.backend.create(ROOT_CALLER, share.root, "new", 2, 0o644, share.attr);
+    release();
+    expect(failed).toHaveLength(32);
+    expect(create).toBe(-ENFILE);
+    expect(share.logged).toHaveLength(1);
+    expect(lookup("f39")).toBeTypeOf("object");
+  });
+
+  it("lookups, opens and forgets leave no descriptor behind", () => {
+    const share = new TestShare();
+    for (let i = 0; i < 200; i++) writeFileSync(share.path(`f${i}`), "x");
+    const before = openDescriptors();
+    for (let round = 0; round < 5; round++) {
+      const nodes = share.list(share.root, true).flatMap((entry) => entry.node ?? []);
+      for (const each of nodes) share.release(share.backend.open(ROOT_CALLER, each, 0) as never);
+      for (const each of nodes) share.backend.forget(each);
+    }
+    expect(openDescriptors()).toBe(before);
+  });
+});
+
+describe("a hostile host tree", () => {
+  it("resolves no link, wherever it is put", () => {
+    const share = new TestShare();
+    mkdirSync(share.path("d"));
+    writeFileSync(share.path("d/x"), "x");
+    const directory = share.list(share.root, true).find((entry) => entry.name === "d")?.node;
+    renameSync(share.path("d"), share.path("moved"));
+    symlinkSync("/etc", share.path("d"));
+    if (directory === undefined) throw new Error("no node for d");
+    expect(share.backend.lookup(ROOT_CALLER, directory, "passwd", share.attr)).toBeLessThan(0);
+    const link = share.lookup("d");
+    expect(share.backend.lookup(ROOT_CALLER, link, "passwd", share.attr)).toBe(-ENOTDIR);
+    expect(share.backend.opendir(ROOT_CALLER, link)).toBe(-ENOTDIR);
+    expect(share.backend.mkdir(ROOT_CALLER, link, "x", 0o755, share.attr)).toBe(-ENOTDIR);
+  });
+});
+
+describe("worker threads", () => {
+  it("have a pool of their own, and an end in the middle of work is clean", async () => {
+    const addon = process.env.VIRTIOFS_GATEWAY_ADDON || "build/Release/virtiofs_gateway.node";
+    const script = `
+      const { parentPort, workerData } = require("node:worker_threads");
+      const { posix } = require(require("node:path").resolve(workerData));
+      posix.prepareThread();
+      const root = posix.openRoot("/");
+      const jobs = Array.from({ length: 20 }, () => posix.syncfs(root));
+      jobs[0].then((result) => { parentPort.postMessage(result); process.exit(0); });`;
+    for (let round = 0; round < 3; round++) {
+      const worker = new Worker(script, { eval: true, workerData: addon });
+      const messages: unknown[] = [];
+      worker.on("message", (message) => messages.push(message));
+      await new Promise((resolve) => worker.on("exit", resolve));
+      expect(messages).toEqual([0]);
+    }
+  });
+});

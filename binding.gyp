@@ -50,6 +50,7 @@
         "native/posix/xattrs.cc",
         "native/napi/socket_binding.cc"
       ]
-    }
+    },
+    { "target_name": "frontend_test", "sources": ["native/test/frontend.cc"] }
   ]
 }

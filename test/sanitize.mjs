@@ -17,7 +17,9 @@ const KINDS = {
 /** The product's target of binding.gyp, which is plain JSON here. */
 function readTarget() {
   const gyp = JSON.parse(readFileSync(join(ROOT, "binding.gyp"), "utf8"));
-  const target = gyp.targets.find((/** @type {{target_name: string}} */ each) => each.target_name === "virtiofs_gateway");
+  const target = gyp.targets.find(
+    (/** @type {{target_name: string}} */ each) => each.target_name === "virtiofs_gateway",
+  );
   return { sources: target.sources, defines: gyp.target_defaults.defines };
 }
 
@@ -36,7 +38,16 @@ function build(kind, flags) {
   const { sources, defines } = readTarget();
   const folder = join(ROOT, `build-${kind}`);
   mkdirSync(folder, { recursive: true });
-  const common = ["-std=gnu++20", "-O1", "-g", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-omit-frame-pointer", ...flags];
+  const common = [
+    "-std=gnu++20",
+    "-O1",
+    "-g",
+    "-fPIC",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-omit-frame-pointer",
+    ...flags,
+  ];
   const include = [`-I${ROOT}`, `-I${join(ROOT, "node_modules/node-addon-api")}`, `-I${nodeHeaders()}`];
   const newestHeader = Math.max(
     ...readdirSync(join(ROOT, "native"), { recursive: true, encoding: "utf8" })
@@ -48,7 +59,10 @@ function build(kind, flags) {
     const newest = Math.max(newestHeader, statSync(join(ROOT, source)).mtimeMs);
     if (!existsSync(object) || statSync(object).mtimeMs < newest) {
       const define = defines.map((/** @type {string} */ each) => `-D${each}`);
-      execFileSync("g++", [...common, ...define, ...include, "-c", source, "-o", object], { cwd: ROOT, stdio: "inherit" });
+      execFileSync("g++", [...common, ...define, ...include, "-c", source, "-o", object], {
+        cwd: ROOT,
+        stdio: "inherit",
+      });
     }
     return object;
   });
@@ -66,7 +80,10 @@ function ownReports(folder) {
   return readdirSync(folder)
     .map((name) => readFileSync(join(folder, name), "utf8"))
     .flatMap((text) => text.split("==================\n"))
-    .filter((report) => /native\/\w+\/\w+\.(cc|h)/.test(report) || /ERROR: AddressSanitizer|runtime error/.test(report));
+    .filter(
+      (report) =>
+        /native\/\w+\/\w+\.(cc|h)/.test(report) || /ERROR: AddressSanitizer|runtime error/.test(report),
+    );
 }
 
 function main() {
@@ -77,7 +94,9 @@ function main() {
   }
   const { flags, runtimes } = KINDS[kind];
   const addon = build(kind, flags);
-  const preload = runtimes.map((name) => execFileSync("g++", [`-print-file-name=${name}`], { encoding: "utf8" }).trim());
+  const preload = runtimes.map((name) =>
+    execFileSync("g++", [`-print-file-name=${name}`], { encoding: "utf8" }).trim(),
+  );
   const logs = mkdtempSync(join(tmpdir(), "virtiofs-gateway-sanitize-"));
   const options = `log_path=${join(logs, "report")}:exitcode=66`;
   // The servers run under the sanitizer, not the tests that drive them.
@@ -100,7 +119,9 @@ function main() {
   for (const report of reports) {
     console.log(report);
   }
-  console.log(`${kind} sanitizer: ${reports.length} reports from our code, tests ${run.status === 0 ? "passed" : "failed"}`);
+  console.log(
+    `${kind} sanitizer: ${reports.length} reports from our code, tests ${run.status === 0 ? "passed" : "failed"}`,
+  );
   rmSync(logs, { recursive: true });
   process.exit(run.status === 0 && reports.length === 0 ? 0 : 1);
 }

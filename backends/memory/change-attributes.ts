@@ -17,7 +17,7 @@ import { dropCapabilities } from "./xattrs.js";
 const S_IXGRP = 0o010;
 const X_OK = 1;
 
-/** Sets the size of a regular file, and mtime and ctime when it changes. */
+/** Sets the size of a regular file. -EISDIR, -EINVAL, -EFBIG. */
 function truncate(store: MemoryStore, node: MemoryNode, size: bigint): Status {
   if (!(node instanceof FileNode)) {
     return node instanceof DirectoryNode ? -EISDIR : -EINVAL;
@@ -61,10 +61,11 @@ function timeMasks(valid: number): { now: number; given: number } {
   } else if ((valid & Change.ATIME) !== 0) {
     given |= ArenaTime.ATIME;
   }
-  if ((valid & Change.MTIME_NOW) !== 0) {
-    now |= ArenaTime.MTIME;
-  } else if ((valid & Change.MTIME) !== 0) {
+  if ((valid & (Change.MTIME_NOW | Change.MTIME)) === Change.MTIME) {
     given |= ArenaTime.MTIME;
+  } else if ((valid & (Change.MTIME_NOW | Change.SIZE)) !== 0) {
+    // Truncating counts as a change of the contents even when the size stays, as on tmpfs.
+    now |= ArenaTime.MTIME;
   }
   if ((valid & Change.CTIME) !== 0) {
     given |= ArenaTime.CTIME;
@@ -102,14 +103,11 @@ export function changeAttributes(
   change: AttributeChange,
 ): Status {
   const { valid } = change;
-  let touchesCtime = true;
   if ((valid & Change.SIZE) !== 0) {
     const status = truncate(store, node, change.size);
     if (status < 0) {
       return status;
     }
-    // tmpfs: truncating to the size the file has changes no time by itself.
-    touchesCtime = (valid & ~(Change.SIZE | Change.KILL_SUIDGID)) !== 0;
   }
   if ((valid & Change.KILL_SUIDGID) !== 0) {
     killPrivileges(store, undefined, node);
@@ -120,14 +118,12 @@ export function changeAttributes(
   if ((valid & Change.MODE) !== 0) {
     node.mode = (node.mode & S_IFMT) | (change.mode & ~S_IFMT & 0o7777);
   }
-  if (touchesCtime) {
-    const { now, given } = timeMasks(valid);
-    if (now !== 0) {
-      store.touch(node, now);
-    }
-    if (given !== 0) {
-      setGivenTimes(store, node, change, given);
-    }
+  const { now, given } = timeMasks(valid);
+  if (now !== 0) {
+    store.touch(node, now);
+  }
+  if (given !== 0) {
+    setGivenTimes(store, node, change, given);
   }
   return 0;
 }

@@ -20,19 +20,25 @@ export const MAX_DIRECTORY_ENTRIES = 16_000_000;
  * entry that stays is met exactly once.
  */
 export class DirectoryEntries<Node> {
+  /**
+   * Removed names stay with their entry. Deleting from a Map leaves a tombstone in the chain of its
+   * hash, so a name that comes and goes in a large directory would make its own look-ups slow.
+   */
   #byName: Map<string, DirectoryEntry<Node>> | undefined;
   /** By offset; removed entries stay until there are more of them than others. */
   #ordered: DirectoryEntry<Node>[] = [];
+  #size = 0;
   /** All entries before this index are removed. */
   #head = 0;
   #nextOffset = FIRST_OFFSET;
 
   get size(): number {
-    return this.#byName?.size ?? 0;
+    return this.#size;
   }
 
   get(name: string): DirectoryEntry<Node> | undefined {
-    return this.#byName?.get(name);
+    const entry = this.#byName?.get(name);
+    return entry?.node === undefined ? undefined : entry;
   }
 
   /** Adds a name that is not there. */
@@ -41,21 +47,17 @@ export class DirectoryEntries<Node> {
     this.#byName ??= new Map();
     this.#byName.set(name, entry);
     this.#ordered.push(entry);
+    this.#size++;
   }
 
   /** Removes an entry that is there. */
   remove(entry: DirectoryEntry<Node>): void {
     entry.node = undefined;
-    this.#byName?.delete(entry.name);
-    if (this.size === 0) {
-      this.#byName = undefined;
-      this.#ordered = [];
-      this.#head = 0;
-      return;
-    }
-    const tombstones = this.#ordered.length - this.size;
-    if (tombstones > TOMBSTONES_KEPT && tombstones > this.size) {
+    this.#size--;
+    const tombstones = this.#ordered.length - this.#size;
+    if (tombstones > TOMBSTONES_KEPT && tombstones > this.#size) {
       this.#ordered = this.#ordered.filter((kept) => kept.node !== undefined);
+      this.#byName = new Map(this.#ordered.map((kept) => [kept.name, kept]));
       this.#head = 0;
     }
   }

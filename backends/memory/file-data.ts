@@ -1,4 +1,4 @@
-import { ArenaTime, ArenaWord } from "../../src/native/arena.js";
+import { ArenaWord } from "../../src/native/arena.js";
 import { EBADF, EINVAL, ENXIO, type Result, type Status } from "../../src/vfs/errno.js";
 import { type FileNode, MemoryFileHandle, NO_FILE } from "./nodes.js";
 import type { MemoryStore } from "./store.js";
@@ -25,7 +25,6 @@ export function openFile(store: MemoryStore, node: FileNode, flags: number): Res
   }
   if (truncates) {
     store.arena.truncate(file, 0, 0);
-    store.arena.touch(file, ArenaTime.MTIME | ArenaTime.CTIME);
   }
   const handle = new MemoryFileHandle(node, flags);
   // Native code updates atime, so it cannot serve O_NOATIME.

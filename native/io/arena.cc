@@ -210,10 +210,7 @@ int Arena::Truncate(ArenaFile& file, uint64_t size) {
   if (size > kMaxFileBytes) {
     return -EFBIG;
   }
-  if (size == file.size) {
-    return 0;
-  }
-  if (size < file.size) {
+  if (size <= file.size) {
     ZeroBytes(file, size, (kPageBytes - (size & kPageMask)) & kPageMask);
     const uint64_t first = PagesCovering(size);
     ReleasePages(file, first, ExtentMap::kPageLimit - first);

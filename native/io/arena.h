@@ -106,7 +106,7 @@ class Arena : public std::enable_shared_from_this<Arena> {
   // is at the start, -EFBIG at the largest size. Sets mtime and ctime.
   [[nodiscard]] ssize_t Write(ArenaFile& file, std::span<const iovec> buffers, uint64_t offset);
 
-  // Sets mtime and ctime when the size changes. -EFBIG.
+  // Sets mtime and ctime, also when the size stays: what is reserved behind it goes then. -EFBIG.
   [[nodiscard]] int Truncate(ArenaFile& file, uint64_t size);
 
   // fallocate(2) with mode 0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE or ZERO_RANGE |

@@ -64,17 +64,17 @@ void Lane::SetHandlers(napi_value on_batch, napi_value on_event) {
   napi_create_reference(env_, on_event, 1, &on_event_);
 }
 
-int Lane::SetKick(uint32_t queue, int fd) {
+int Lane::SetKick(uint32_t queue, UniqueFd fd) {
   StopKick(queue);
-  if (fd < 0 || closed_) {
+  if (!fd.valid() || closed_) {
     return 0;
   }
   auto kick = std::make_unique<KickPoll>();
   kick->lane = this;
   kick->queue = queue;
-  kick->fd = UniqueFd(fd);
+  kick->fd = std::move(fd);
   kick->poll.data = kick.get();
-  if (const int error = uv_poll_init(loop_, &kick->poll, fd); error != 0) {
+  if (const int error = uv_poll_init(loop_, &kick->poll, kick->fd.get()); error != 0) {
     return -error;
   }
   ++open_handles_;
@@ -187,14 +187,13 @@ void Lane::RunBatch(uint32_t count) {
   CallJs(on_batch_, count, 0, 1);
 }
 
-void Lane::OnEvent(DeviceEvent event, uint32_t queue) {
-  events_.emplace_back(event, queue);
-}
+void Lane::OnEvent(DeviceEvent event, uint32_t queue) { events_.emplace_back(event, queue); }
 
 void Lane::DeliverEvents() {
   if (!fault_reported_ && device_->memory().faulted()) {
     fault_reported_ = true;
-    events_.emplace_back(DeviceEvent::kMemoryFault, 0);
+    // Whatever else was noticed follows from the zeros that came in the memory's place.
+    events_ = {{DeviceEvent::kMemoryFault, 0}};
   }
   for (const auto& [event, queue] : std::exchange(events_, {})) {
     CallJs(on_event_, static_cast<uint32_t>(event), queue, 2);

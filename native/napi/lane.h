@@ -1,8 +1,8 @@
 // The lane: runs the device on Node's event loop.
 //
 // A kick wakes the loop once; then C++ takes batches, has JavaScript answer them, publishes, and
-// polls for more for a short while before it lets the loop sleep again. After a time slice the event
-// loop gets its turn (timers, promises, sockets) and the lane goes on from an idle handle.
+// polls for more for a short while before it lets the loop sleep again. After a time slice the
+// event loop gets its turn (timers, promises, sockets) and the lane goes on from an idle handle.
 #ifndef NATIVE_NAPI_LANE_H_
 #define NATIVE_NAPI_LANE_H_
 
@@ -18,8 +18,8 @@
 
 namespace gateway {
 
-// Decides when polling for more work pays. A ping-pong guest comes back within its own wake-up time;
-// a guest that does something else does not, and polling would only take its processor away.
+// Decides when polling for more work pays. A ping-pong guest comes back within its own wake-up
+// time; a guest that does something else does not, and polling would only take its processor away.
 class SpinControl {
  public:
   explicit SpinControl(uint64_t window_ns) noexcept : window_ns_(window_ns) {}
@@ -47,8 +47,8 @@ class Lane final : public Device::Host {
 
   // `on_batch(count)` answers requests, `on_event(kind, queue)` hears of trouble.
   void SetHandlers(napi_value on_batch, napi_value on_event);
-  // Watches a kick descriptor, or none (-1). Returns 0 or an errno value.
-  int SetKick(uint32_t queue, int fd);
+  // Watches a kick descriptor, or none. Returns 0 or an errno value.
+  int SetKick(uint32_t queue, UniqueFd fd);
   // Looks for work soon, although no kick came.
   void Resume() override { SetHot(true); }
   // Stops everything; the object deletes itself once libuv has let go of it.

@@ -1,4 +1,6 @@
 // createLane(spinNs, ioThreads): the lane as a JavaScript object of plain functions.
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -15,7 +17,9 @@ Lane& LaneOf(const Arguments& arguments) { return *static_cast<Lane*>(arguments.
 
 // Descriptors that JavaScript passes are taken over, also when the call fails.
 UniqueFd TakeFd(const Arguments& arguments, size_t index) {
-  return UniqueFd(arguments.Int32(index));
+  int32_t fd = -1;
+  napi_get_value_int32(arguments.env(), arguments.value(index), &fd);
+  return UniqueFd(fd);
 }
 
 RegionAddress ReadRegion(const Arguments& arguments, size_t first) {
@@ -64,8 +68,8 @@ napi_value SetRegions(napi_env env, napi_callback_info info) {
     UniqueFd fd(static_cast<const int32_t*>(fds)[i]);
     if (error == 0) {
       const auto* field = static_cast<const uint64_t*>(fields) + i * 4;
-      regions.push_back(MemoryRegion::Map(std::move(fd), {field[0], field[1], field[2], field[3]},
-                                          &error));
+      regions.push_back(
+          MemoryRegion::Map(std::move(fd), {field[0], field[1], field[2], field[3]}, &error));
     }
   }
   if (error == 0) {
@@ -96,9 +100,9 @@ napi_value StartQueue(napi_env env, napi_callback_info info) {
   Lane& lane = LaneOf(arguments);
   const SplitQueue::Addresses addresses = {arguments.Uint64(2), arguments.Uint64(3),
                                            arguments.Uint64(4)};
-  const int error = lane.device().ConfigureQueue(
-      arguments.Uint32(0), arguments.Uint32(1), addresses,
-      static_cast<uint16_t>(arguments.Uint32(5)), arguments.Bool(6));
+  const int error =
+      lane.device().ConfigureQueue(arguments.Uint32(0), arguments.Uint32(1), addresses,
+                                   static_cast<uint16_t>(arguments.Uint32(5)), arguments.Bool(6));
   lane.Resume();
   return arguments.ReturnInt32(error);
 }
@@ -107,7 +111,7 @@ napi_value StartQueue(napi_env env, napi_callback_info info) {
 napi_value SetKick(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   return arguments.ReturnInt32(
-      LaneOf(arguments).SetKick(arguments.Uint32(0), arguments.Int32(1)));
+      LaneOf(arguments).SetKick(arguments.Uint32(0), TakeFd(arguments, 1)));
 }
 
 // setCall(queue, fd)
@@ -152,14 +156,6 @@ napi_value InFlight(napi_env env, napi_callback_info info) {
   return arguments.ReturnUint32(LaneOf(arguments).device().InFlight(arguments.Uint32(0)));
 }
 
-// isBlank(queue)
-napi_value IsBlank(napi_env env, napi_callback_info info) {
-  const Arguments arguments(env, info);
-  napi_value result = nullptr;
-  napi_get_boolean(env, LaneOf(arguments).device().IsBlank(arguments.Uint32(0)), &result);
-  return result;
-}
-
 // statistics(queue, into: Float64Array(4)): requests, malformed, kicks, signals
 napi_value ReadStatistics(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -200,8 +196,8 @@ napi_value WriteBody(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   const std::span<std::byte> from = arguments.Bytes(1);
   const size_t length = arguments.Uint32(2);
-  const bool fitted = length <= from.size() && LaneOf(arguments).device().WriteBody(
-                                                   arguments.Uint32(0), from.first(length));
+  const bool fitted = length <= from.size() &&
+                      LaneOf(arguments).device().WriteBody(arguments.Uint32(0), from.first(length));
   napi_value result = nullptr;
   napi_get_boolean(env, fitted, &result);
   return result;
@@ -211,22 +207,29 @@ uint64_t NodeId(const Arguments& arguments, size_t low) {
   return arguments.Uint32(low) | static_cast<uint64_t>(arguments.Uint32(low + 1)) << 32;
 }
 
-// bindDescriptor(handle, generation, nodeIdLow, nodeIdHigh, fd)
+// Binds the handle in arguments 0 to 4: index, generation, node id low, node id high, O_ACCMODE
+// bits.
+void BindFile(const Arguments& arguments, std::shared_ptr<BoundFile> file) {
+  const uint32_t mode = arguments.Uint32(4) & O_ACCMODE;
+  const Device::Access access = {mode != O_WRONLY, mode != O_RDONLY};
+  LaneOf(arguments).device().Bind(arguments.Uint32(0), arguments.Uint32(1), NodeId(arguments, 2),
+                                  access, std::move(file));
+}
+
+// bindDescriptor(handle, generation, nodeIdLow, nodeIdHigh, accessMode, fd)
 napi_value BindDescriptor(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  LaneOf(arguments).device().Bind(arguments.Uint32(0), arguments.Uint32(1), NodeId(arguments, 2),
-                                  std::make_shared<DescriptorFile>(TakeFd(arguments, 4)));
+  BindFile(arguments, std::make_shared<DescriptorFile>(TakeFd(arguments, 5)));
   return nullptr;
 }
 
-// bindArena(handle, generation, nodeIdLow, nodeIdHigh, arena, file, append)
+// bindArena(handle, generation, nodeIdLow, nodeIdHigh, accessMode, arena, file, append)
 napi_value BindArena(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  std::shared_ptr<BoundFile> file = BindArenaFile(env, Napi::Value(env, arguments.value(4)),
-                                                  arguments.Uint32(5), arguments.Bool(6));
+  std::shared_ptr<BoundFile> file = BindArenaFile(env, Napi::Value(env, arguments.value(5)),
+                                                  arguments.Uint32(6), arguments.Bool(7));
   if (file != nullptr) {
-    LaneOf(arguments).device().Bind(arguments.Uint32(0), arguments.Uint32(1),
-                                    NodeId(arguments, 2), std::move(file));
+    BindFile(arguments, std::move(file));
   }
   return nullptr;
 }
@@ -277,7 +280,6 @@ constexpr Entry kFunctions[] = {
     {"quiesce", Quiesce},
     {"detach", Detach},
     {"inFlight", InFlight},
-    {"isBlank", IsBlank},
     {"statistics", ReadStatistics},
     {"complete", Complete},
     {"readRequest", ReadRequest},
@@ -307,11 +309,10 @@ napi_value CreateLane(napi_env env, napi_callback_info info) {
   DefineBuffer(env, object, "slots", device->slot_memory(),
                slot_layout::kSlots * slot_layout::kSlotBytes, device);
   DefineBuffer(env, object, "batch", device->batch().data(), sizeof(device->batch()), device);
-  DefineBuffer(env, object, "results", device->results().data(), sizeof(device->results()),
-               device);
-  napi_wrap(env, object, lane,
-            [](napi_env, void* data, void*) { static_cast<Lane*>(data)->Release(); }, nullptr,
-            nullptr);
+  DefineBuffer(env, object, "results", device->results().data(), sizeof(device->results()), device);
+  napi_wrap(
+      env, object, lane, [](napi_env, void* data, void*) { static_cast<Lane*>(data)->Release(); },
+      nullptr, nullptr);
   return object;
 }
 

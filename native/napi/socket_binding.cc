@@ -41,8 +41,8 @@ napi_value AcceptBinding(napi_env env, napi_callback_info info) {
   return arguments.ReturnInt32(Accept(arguments.Int32(0)));
 }
 
-// receive(socket, into, fds: Int32Array(1 + n)): bytes or -errno; fds[0] is the count, -1 when there
-// were more than n
+// receive(socket, into, fds: Int32Array(1 + n)): bytes or -errno; fds[0] is the count, -1 when
+// there were more than n
 napi_value ReceiveBinding(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   napi_typedarray_type type;
@@ -63,8 +63,7 @@ napi_value ReceiveBinding(napi_env env, napi_callback_info info) {
 // send(socket, bytes): bytes or -errno
 napi_value SendBinding(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  return arguments.ReturnInt32(
-      static_cast<int32_t>(Send(arguments.Int32(0), arguments.Bytes(1))));
+  return arguments.ReturnInt32(static_cast<int32_t>(Send(arguments.Int32(0), arguments.Bytes(1))));
 }
 
 // closeDescriptor(fd)
@@ -95,8 +94,8 @@ class Watch {
   bool stopped_ = false;
 };
 
-// watch(fd, onReadable): stop function, or errno when the descriptor cannot be polled. The descriptor
-// must stay open until it is stopped.
+// watch(fd, onReadable): stop function, or errno when the descriptor cannot be polled. The
+// descriptor must stay open until it is stopped.
 napi_value Watch::Create(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   uv_loop_t* loop = nullptr;
@@ -110,9 +109,8 @@ napi_value Watch::Create(napi_env env, napi_callback_info info) {
   napi_create_string_utf8(env, "virtiofs-gateway:socket", NAPI_AUTO_LENGTH, &name);
   napi_async_init(env, nullptr, name, &watch->context_);
   napi_create_reference(env, arguments.value(1), 1, &watch->callback_);
-  uv_poll_start(&watch->poll_, UV_READABLE | UV_DISCONNECT, [](uv_poll_t* poll, int, int) {
-    static_cast<Watch*>(poll->data)->OnReady();
-  });
+  uv_poll_start(&watch->poll_, UV_READABLE | UV_DISCONNECT,
+                [](uv_poll_t* poll, int, int) { static_cast<Watch*>(poll->data)->OnReady(); });
   napi_value stop = nullptr;
   // The watch belongs to libuv until its handle is closed.
   napi_create_function(env, "stop", NAPI_AUTO_LENGTH, Stop, watch.release(), &stop);

@@ -122,8 +122,8 @@ ssize_t Receive(int socket, std::span<std::byte> into, std::span<int> fds, int* 
 ssize_t Send(int socket, std::span<const std::byte> bytes) noexcept {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t sent = send(socket, bytes.data() + done, bytes.size() - done,
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent =
+        send(socket, bytes.data() + done, bytes.size() - done, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) {
       done += static_cast<size_t>(sent);
       continue;

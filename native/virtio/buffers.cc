@@ -48,8 +48,9 @@ size_t CopyTo(std::span<const iovec> target, size_t offset,
 
 void Slice(std::span<const iovec> whole, size_t offset, uint64_t size, std::vector<iovec>* part) {
   part->clear();
-  ForEachPiece(whole, offset, size,
-               [&](std::byte* piece, size_t length) { part->push_back({piece, length}); });
+  ForEachPiece(whole, offset, size, [&](std::byte* piece, size_t length) {
+    part->push_back({piece, length});
+  });
 }
 
 }  // namespace gateway

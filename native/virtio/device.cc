@@ -144,8 +144,11 @@ uint16_t Device::Detach(uint32_t index) noexcept {
 void Device::CountKick(uint32_t index) {
   Queue& queue = queues_[index];
   ++queue.statistics.kicks;
-  if (queue.statistics.requests == 0 && CanTake(queue) && !queue.ring.HasAvailable()) {
-    host_.OnEvent(DeviceEvent::kEmptyKick, index);
+  // A guest that runs far enough to kick has written to its memory: an empty file behind it means
+  // that the front-end mapped it privately.
+  if (queue.statistics.requests == 0 && CanTake(queue) && !queue.ring.HasAvailable() &&
+      memory_->IsUntouched()) {
+    host_.OnEvent(DeviceEvent::kPrivateMemory, index);
   }
 }
 
@@ -279,8 +282,8 @@ Device::Binding* Device::FindBinding(const Slot& slot, const uint32_t* request) 
   uint64_t node_id;
   std::memcpy(&node_id, request + offsetof(fuse_in_header, nodeid) / sizeof(uint32_t),
               sizeof(node_id));
-  const bool matches = binding.file != nullptr && binding.generation == arguments[1] &&
-                       binding.node_id == node_id;
+  const bool matches =
+      binding.file != nullptr && binding.generation == arguments[1] && binding.node_id == node_id;
   return matches ? &binding : nullptr;
 }
 
@@ -302,18 +305,22 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
   if (binding == nullptr || control[kRequestLength] < kHeaderBytes + kArguments) {
     return false;
   }
-  const uint64_t room = write ? control[kRequestLength] - kHeaderBytes - kArguments
-                              : slot.chain.writable_bytes - std::min<uint64_t>(
-                                    slot.chain.writable_bytes, kReplyHeaderBytes);
+  if (!(write ? binding->access.write : binding->access.read)) {
+    Complete(slot_index, -EBADF);
+    return true;
+  }
+  const uint64_t room = write
+                            ? control[kRequestLength] - kHeaderBytes - kArguments
+                            : slot.chain.writable_bytes -
+                                  std::min<uint64_t>(slot.chain.writable_bytes, kReplyHeaderBytes);
   if (arguments.size > room || arguments.offset > INT64_MAX) {
     Complete(slot_index, -EINVAL);
     return true;
   }
   const std::vector<iovec>& source = write ? slot.chain.readable : slot.chain.writable;
   Slice(source, write ? kHeaderBytes + kArguments : kReplyHeaderBytes, arguments.size, &transfer_);
-  const ssize_t result =
-      write ? binding->file->Write(transfer_, arguments.offset, Blocking::kNever)
-            : binding->file->Read(transfer_, arguments.offset, Blocking::kNever);
+  const ssize_t result = write ? binding->file->Write(transfer_, arguments.offset, Blocking::kNever)
+                               : binding->file->Read(transfer_, arguments.offset, Blocking::kNever);
   if (result == -EAGAIN) {
     pool_.Submit(std::make_unique<TransferJob>(shared_from_this(), binding->file, slot_index,
                                                transfer_, arguments.offset, write));
@@ -446,12 +453,12 @@ bool Device::WriteBody(uint32_t slot, std::span<const std::byte> source) noexcep
   return true;
 }
 
-void Device::Bind(uint32_t handle, uint32_t generation, uint64_t node_id,
+void Device::Bind(uint32_t handle, uint32_t generation, uint64_t node_id, Access access,
                   std::shared_ptr<BoundFile> file) {
   if (handle >= bindings_.size()) {
     bindings_.resize(std::max<size_t>(handle + 1, bindings_.size() * 2));
   }
-  bindings_[handle] = {std::move(file), node_id, generation};
+  bindings_[handle] = {std::move(file), node_id, generation, access};
 }
 
 void Device::Unbind(uint32_t handle) noexcept {

@@ -21,9 +21,9 @@ namespace gateway {
 
 // What the device tells JavaScript beside requests.
 enum class DeviceEvent : uint32_t {
-  kRingBroken = 1,   // a queue was stopped because its ring made no sense
-  kMemoryFault = 2,  // shared memory vanished
-  kEmptyKick = 3,    // a kick although nothing was ever made available
+  kRingBroken = 1,     // a queue was stopped because its ring made no sense
+  kMemoryFault = 2,    // shared memory vanished
+  kPrivateMemory = 3,  // the guest kicks, but what it writes does not reach us
 };
 
 class Device : public std::enable_shared_from_this<Device> {
@@ -54,7 +54,8 @@ class Device : public std::enable_shared_from_this<Device> {
 
   // ---- Configuration (vhost-user messages). Errors are errno values. ----
 
-  // Replaces all regions; 0, or EINVAL when two overlap, EFAULT when a running ring is left outside.
+  // Replaces all regions; 0, or EINVAL when two overlap, EFAULT when a running ring is left
+  // outside.
   int SetRegions(GuestMemory::Regions regions);
   [[nodiscard]] const GuestMemory& memory() const noexcept { return *memory_; }
 
@@ -72,9 +73,6 @@ class Device : public std::enable_shared_from_this<Device> {
   }
   [[nodiscard]] const Statistics& statistics(uint32_t index) const noexcept {
     return queues_[index].statistics;
-  }
-  [[nodiscard]] bool IsBlank(uint32_t index) const noexcept {
-    return queues_[index].configured && queues_[index].ring.IsBlank();
   }
   void CountKick(uint32_t index);
 
@@ -102,8 +100,14 @@ class Device : public std::enable_shared_from_this<Device> {
   // Writes the reply's body to guest memory. False when it does not fit.
   [[nodiscard]] bool WriteBody(uint32_t slot, std::span<const std::byte> source) noexcept;
 
+  // What a handle was opened for (O_ACCMODE).
+  struct Access {
+    bool read = false;
+    bool write = false;
+  };
+
   // READ and WRITE with this handle and node id go to `file` from now on.
-  void Bind(uint32_t handle, uint32_t generation, uint64_t node_id,
+  void Bind(uint32_t handle, uint32_t generation, uint64_t node_id, Access access,
             std::shared_ptr<BoundFile> file);
   void Unbind(uint32_t handle) noexcept;
 
@@ -139,6 +143,7 @@ class Device : public std::enable_shared_from_this<Device> {
     std::shared_ptr<BoundFile> file;
     uint64_t node_id = 0;
     uint32_t generation = 0;
+    Access access;
   };
   struct Pass {
     uint32_t taken = 0;

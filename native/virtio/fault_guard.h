@@ -1,8 +1,9 @@
 // Survives guest memory that vanishes under the server.
 //
-// A front-end can truncate the memory it shares; touching such a page raises SIGBUS. The handler puts
-// an anonymous zero page in its place, so that the access completes with zeros, and remembers that it
-// happened: the device is then shut down with an error instead of the process with a signal.
+// A front-end can truncate the memory it shares; touching such a page raises SIGBUS. The handler
+// puts an anonymous zero page in its place, so that the access completes with zeros, and remembers
+// that it happened: the device is then shut down with an error instead of the process with a
+// signal.
 #ifndef NATIVE_VIRTIO_FAULT_GUARD_H_
 #define NATIVE_VIRTIO_FAULT_GUARD_H_
 

@@ -53,7 +53,7 @@ std::shared_ptr<MemoryRegion> MemoryRegion::Map(UniqueFd fd, const RegionAddress
   // A core dump of the server must not hold the guest's memory.
   madvise(mapping, mapping_size, MADV_DONTDUMP);
   std::shared_ptr<MemoryRegion> region(new MemoryRegion(
-      address, mapping, mapping_size, static_cast<std::byte*>(mapping) + skip));
+      std::move(fd), address, mapping, mapping_size, static_cast<std::byte*>(mapping) + skip));
   region->guard_.emplace(mapping, mapping_size, page_size);
   if (!region->guard_->registered()) {
     *error = ENOMEM;
@@ -68,10 +68,14 @@ MemoryRegion::~MemoryRegion() {
   munmap(mapping_, mapping_size_);
 }
 
+bool MemoryRegion::IsUntouched() const noexcept {
+  struct stat info;
+  return fstat(fd_.get(), &info) == 0 && S_ISREG(info.st_mode) && info.st_blocks == 0;
+}
+
 GuestMemory::GuestMemory(Regions regions) : regions_(std::move(regions)) {
-  std::sort(regions_.begin(), regions_.end(), [](const auto& a, const auto& b) {
-    return a->address().guest < b->address().guest;
-  });
+  std::sort(regions_.begin(), regions_.end(),
+            [](const auto& a, const auto& b) { return a->address().guest < b->address().guest; });
 }
 
 const MemoryRegion* GuestMemory::Find(uint64_t address) const noexcept {
@@ -136,6 +140,11 @@ bool GuestMemory::Append(uint64_t address, uint64_t size, std::vector<iovec>* bu
 bool GuestMemory::faulted() const noexcept {
   return std::any_of(regions_.begin(), regions_.end(),
                      [](const auto& region) { return region->faulted(); });
+}
+
+bool GuestMemory::IsUntouched() const noexcept {
+  return !regions_.empty() && std::all_of(regions_.begin(), regions_.end(),
+                                          [](const auto& region) { return region->IsUntouched(); });
 }
 
 }  // namespace gateway

@@ -36,11 +36,19 @@ class MemoryRegion {
   [[nodiscard]] const RegionAddress& address() const noexcept { return address_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] bool faulted() const noexcept { return guard_->faulted(); }
+  // Whether the file behind the region has no page at all: nobody ever wrote to shared memory.
+  [[nodiscard]] bool IsUntouched() const noexcept;
 
  private:
-  MemoryRegion(const RegionAddress& address, void* mapping, size_t mapping_size, std::byte* data)
-      : address_(address), mapping_(mapping), mapping_size_(mapping_size), data_(data) {}
+  MemoryRegion(UniqueFd fd, const RegionAddress& address, void* mapping, size_t mapping_size,
+               std::byte* data)
+      : fd_(std::move(fd)),
+        address_(address),
+        mapping_(mapping),
+        mapping_size_(mapping_size),
+        data_(data) {}
 
+  UniqueFd fd_;
   RegionAddress address_;
   void* mapping_;
   size_t mapping_size_;
@@ -70,6 +78,8 @@ class GuestMemory {
 
   [[nodiscard]] const Regions& regions() const noexcept { return regions_; }
   [[nodiscard]] bool faulted() const noexcept;
+  // Whether the front-end keeps the guest's memory to itself: regions whose files stay empty.
+  [[nodiscard]] bool IsUntouched() const noexcept;
 
  private:
   [[nodiscard]] const MemoryRegion* Find(uint64_t address) const noexcept;

@@ -37,16 +37,6 @@ vring_desc CopyDescriptor(const vring_desc* source) noexcept {
   return copy;
 }
 
-bool IsZero(const void* data, size_t size) noexcept {
-  const auto* bytes = static_cast<const volatile uint8_t*>(data);
-  for (size_t i = 0; i < size; ++i) {
-    if (bytes[i] != 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
 size_t AvailableBytes(uint32_t size) noexcept { return (kRing + size + 1) * sizeof(uint16_t); }
 size_t UsedBytes(uint32_t size) noexcept {
   return (kRing + 1) * sizeof(uint16_t) + size * sizeof(vring_used_elem);
@@ -212,11 +202,6 @@ bool SplitQueue::EnableKicks() noexcept {
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   return HasAvailable();
-}
-
-bool SplitQueue::IsBlank() const noexcept {
-  return IsZero(descriptors_, size_ * sizeof(vring_desc)) &&
-         IsZero(available_, AvailableBytes(size_));
 }
 
 }  // namespace gateway

@@ -1,4 +1,5 @@
-// The device side of a split virtqueue (virtio 1.2, section 2.7) in memory that a hostile driver owns.
+// The device side of a split virtqueue (virtio 1.2, section 2.7) in memory that a hostile driver
+// owns.
 //
 // Every field is read once, checked, and only then used. Nothing here blocks, allocates per request
 // (buffers keep their capacity) or throws.
@@ -29,10 +30,10 @@ struct Chain {
 };
 
 enum class PopResult {
-  kEmpty,      // nothing is available
-  kChain,      // *chain holds the next request
-  kBadChain,   // chain->head is sound, but what it describes is not: give it back with length 0
-  kBadRing,    // the ring itself is broken: stop it
+  kEmpty,     // nothing is available
+  kChain,     // *chain holds the next request
+  kBadChain,  // chain->head is sound, but what it describes is not: give it back with length 0
+  kBadRing,   // the ring itself is broken: stop it
 };
 
 class SplitQueue {
@@ -73,8 +74,6 @@ class SplitQueue {
 
   [[nodiscard]] uint16_t next_available() const noexcept { return next_available_; }
   [[nodiscard]] uint32_t size() const noexcept { return size_; }
-  // Whether the memory of all three ring parts is zero: no driver ever wrote there.
-  [[nodiscard]] bool IsBlank() const noexcept;
 
  private:
   [[nodiscard]] bool WalkChain(const GuestMemory& memory, Chain* chain);

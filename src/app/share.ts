@@ -8,8 +8,8 @@ import type { VfsNode } from "../vfs/node.js";
 import { VhostServer } from "../vhost-user/server.js";
 import { EXIT_STOPPED, StopSignals } from "./stop-signals.js";
 
-/** Rings for requests; the guest uses as many of them as its front-end configures. */
-const REQUEST_QUEUES = 8;
+/** What the configuration space names, as virtiofsd does; front-ends configure how many they want. */
+const REQUEST_QUEUES = 1;
 
 const EXIT_DISCONNECTED = 0;
 

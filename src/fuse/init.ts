@@ -13,7 +13,15 @@ import type { Request } from "./request.js";
 import type { FuseSession } from "./session.js";
 
 /** struct fuse_init_in, words; the second flag word is there when the guest is 7.36 or newer. */
-const InitIn = { MAJOR: 0, MINOR: 1, MAX_READAHEAD: 2, FLAGS: 3, FLAGS2: 4, OLD_BYTES: 16, BYTES: 20 } as const;
+const InitIn = {
+  MAJOR: 0,
+  MINOR: 1,
+  MAX_READAHEAD: 2,
+  FLAGS: 3,
+  FLAGS2: 4,
+  OLD_BYTES: 16,
+  BYTES: 20,
+} as const;
 
 /** struct fuse_init_out, words. */
 const Out = {

@@ -102,7 +102,10 @@ export class Request {
    */
   payload(): Buffer {
     if (this.#end <= Slot.REQUEST_BYTES) {
-      return this.#lane.bytes.subarray(this.#baseByte + ARGUMENT_BYTE, this.#baseByte + Slot.REQUEST_BYTE + this.#end);
+      return this.#lane.bytes.subarray(
+        this.#baseByte + ARGUMENT_BYTE,
+        this.#baseByte + Slot.REQUEST_BYTE + this.#end,
+      );
     }
     if (this.#whole === undefined) {
       const whole = Buffer.allocUnsafe(this.argumentBytes);

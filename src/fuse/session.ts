@@ -116,8 +116,8 @@ export class FuseSession implements EntryReferencer {
     return EntryOut.BYTES;
   }
 
-  /** Opens a place for a handle and writes struct fuse_open_out at `word`. */
-  addHandle(handle: VfsHandle, kind: HandleKind, word: number): void {
+  /** Opens a place for a handle, opened with open(2) `openFlags`, and writes struct fuse_open_out at `word`. */
+  addHandle(handle: VfsHandle, kind: HandleKind, openFlags: number, word: number): void {
     const { words } = this.lane;
     const index = this.#handles.add(handle, kind);
     const generation = this.#handles.generationAt(index);
@@ -125,7 +125,8 @@ export class FuseSession implements EntryReferencer {
     this.#inodes.pin(node);
     if (handle.boundFile !== undefined) {
       const nodeHigh = this.#inodes.generationOf(node);
-      this.lane.bind(index, generation, node.tableIndex, nodeHigh, handle.boundFile);
+      const place = { index, generation, nodeLow: node.tableIndex, nodeHigh, openFlags };
+      this.lane.bind(place, handle.boundFile);
     }
     words[word] = index;
     words[word + 1] = generation;
@@ -213,8 +214,8 @@ export class FuseSession implements EntryReferencer {
     if (!this.#reported.has(opcode)) {
       this.#reported.add(opcode);
       const name = OPERATIONS[opcode]?.name ?? String(opcode);
-      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.logger.error({ operation: name, error: reason }, `bug in ${name}: answered EIO`);
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.error({ operation: name, err: error }, `bug in ${name}, answered with EIO: ${reason}`);
     }
     return -EIO;
   }

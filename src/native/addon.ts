@@ -29,9 +29,13 @@ function loadAddon(): unknown {
     return createRequire(import.meta.url)(path);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
-    throw new GatewayError("environment", `cannot load the native addon ${path}: ${reason}; run "npm run build"`, {
-      cause,
-    });
+    throw new GatewayError(
+      "environment",
+      `cannot load the native addon ${path}: ${reason}; run "npm run build"`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -65,7 +65,7 @@ export interface Arena {
   ) => number;
   /** Writes `from` and returns the count, short when the limit is reached. -ENOSPC, -EFBIG. */
   readonly write: (file: number, offsetLow: number, offsetHigh: number, from: Uint8Array) => number;
-  /** Sets the size. -EFBIG. */
+  /** Sets the size, and mtime and ctime. -EFBIG. */
   readonly truncate: (file: number, sizeLow: number, sizeHigh: number) => number;
   /** fallocate(2): modes 0, KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE. -ENOSPC, -EFBIG, -EINVAL, -EOPNOTSUPP. */
   readonly allocate: (

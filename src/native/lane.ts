@@ -1,5 +1,5 @@
-import type { BoundFile } from "../vfs/node.js";
 import { GatewayError } from "../vfs/gateway-error.js";
+import type { BoundFile } from "../vfs/node.js";
 import { addon } from "./addon.js";
 import { closeDescriptor } from "./socket.js";
 
@@ -43,8 +43,8 @@ export const LaneEvent = {
   RING_BROKEN: 1,
   /** Memory that the front-end shared has vanished. */
   MEMORY_FAULT: 2,
-  /** The guest kicked a queue in which nothing was ever made available. */
-  EMPTY_KICK: 3,
+  /** The guest kicks, but what it writes does not reach us: its memory is not shared. */
+  PRIVATE_MEMORY: 3,
 } as const;
 
 /** Queues a lane can have: hiprio and 64 request queues. */
@@ -80,6 +80,15 @@ export interface QueueStatistics {
   readonly signals: number;
 }
 
+/** Numbers the guest was given for a handle and its node, and the flags it was opened with. */
+export interface HandlePlace {
+  readonly index: number;
+  readonly generation: number;
+  readonly nodeLow: number;
+  readonly nodeHigh: number;
+  readonly openFlags: number;
+}
+
 interface LaneBinding {
   readonly slots: ArrayBuffer;
   readonly batch: ArrayBuffer;
@@ -104,17 +113,24 @@ interface LaneBinding {
   quiesce(queue: number): void;
   detach(queue: number): number;
   inFlight(queue: number): number;
-  isBlank(queue: number): boolean;
   statistics(queue: number, into: Float64Array): void;
   complete(slot: number, result: number): void;
   readRequest(slot: number, offset: number, into: Uint8Array): number;
   writeBody(slot: number, from: Uint8Array, length: number): boolean;
-  bindDescriptor(handle: number, generation: number, nodeLow: number, nodeHigh: number, fd: number): void;
+  bindDescriptor(
+    handle: number,
+    generation: number,
+    nodeLow: number,
+    nodeHigh: number,
+    accessMode: number,
+    fd: number,
+  ): void;
   bindArena(
     handle: number,
     generation: number,
     nodeLow: number,
     nodeHigh: number,
+    accessMode: number,
     arena: object,
     file: number,
     append: boolean,
@@ -148,7 +164,8 @@ export class Lane {
 
   /** @throws GatewayError when there is no memory for the request slots */
   constructor(options: LaneOptions) {
-    const create = (addon as { createLane(spinNs: number, ioThreads: number): LaneBinding | undefined }).createLane;
+    const create = (addon as { createLane(spinNs: number, ioThreads: number): LaneBinding | undefined })
+      .createLane;
     const binding = create(options.spinUs * 1000, options.ioThreads);
     if (binding === undefined) {
       throw new GatewayError("environment", "no memory for request slots");
@@ -171,7 +188,10 @@ export class Lane {
     regions.forEach((region, index) => {
       fields.set([region.guestAddress, region.size, region.userAddress, region.fileOffset], index * 4);
     });
-    return this.#binding.setRegions(Int32Array.from(regions, (region) => region.fd), fields);
+    return this.#binding.setRegions(
+      Int32Array.from(regions, (region) => region.fd),
+      fields,
+    );
   }
 
   addRegion(region: MemoryRegion): number {
@@ -223,11 +243,6 @@ export class Lane {
     return this.#binding.inFlight(queue);
   }
 
-  /** Whether the driver's part of the ring is all zero. */
-  isBlank(queue: number): boolean {
-    return this.#binding.isBlank(queue);
-  }
-
   /** The highest index of a queue that was ever started. */
   get lastQueue(): number {
     return this.#lastQueue;
@@ -255,12 +270,14 @@ export class Lane {
     return this.#binding.writeBody(slot, from, length);
   }
 
-  /** From now on native code answers READ and WRITE of this handle and node. */
-  bind(handle: number, generation: number, nodeLow: number, nodeHigh: number, file: BoundFile): void {
+  /** From now on native code answers READ and WRITE of this handle and node, as far as its open(2) flags allow. */
+  bind(handle: HandlePlace, file: BoundFile): void {
+    const { index, generation, nodeLow, nodeHigh, openFlags } = handle;
     if (file.kind === "descriptor") {
-      this.#binding.bindDescriptor(handle, generation, nodeLow, nodeHigh, file.fd);
+      this.#binding.bindDescriptor(index, generation, nodeLow, nodeHigh, openFlags, file.fd);
     } else {
-      this.#binding.bindArena(handle, generation, nodeLow, nodeHigh, file.arena, file.file, file.append);
+      const { arena, append } = file;
+      this.#binding.bindArena(index, generation, nodeLow, nodeHigh, openFlags, arena, file.file, append);
     }
   }
 

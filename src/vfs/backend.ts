@@ -1,4 +1,4 @@
-import type { AttrRecord, AttributeChange, FileSystemStatistics } from "./attributes.js";
+import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
 import { ENOSYS } from "./errno.js";
@@ -57,7 +57,12 @@ export abstract class Backend {
   }
 
   /** stat(2); `handle` is the open file the guest asked through, if any. */
-  getattr(_caller: Caller, _node: VfsNode, _handle: VfsHandle | undefined, _out: AttrRecord): Awaitable<Status> {
+  getattr(
+    _caller: Caller,
+    _node: VfsNode,
+    _handle: VfsHandle | undefined,
+    _out: AttrRecord,
+  ): Awaitable<Status> {
     return -ENOSYS;
   }
 

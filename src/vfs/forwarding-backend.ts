@@ -1,4 +1,4 @@
-import type { AttrRecord, AttributeChange, FileSystemStatistics } from "./attributes.js";
+import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
 import { Backend, type BackendCapabilities } from "./backend.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
@@ -33,15 +33,31 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.statfs(node);
   }
 
-  override lookup(caller: Caller, parent: VfsNode, name: string, out: AttrRecord): Awaitable<Result<VfsNode>> {
+  override lookup(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
     return this.inner.lookup(caller, parent, name, out);
   }
 
-  override getattr(caller: Caller, node: VfsNode, handle: VfsHandle | undefined, out: AttrRecord): Awaitable<Status> {
+  override getattr(
+    caller: Caller,
+    node: VfsNode,
+    handle: VfsHandle | undefined,
+    out: AttrRecord,
+  ): Awaitable<Status> {
     return this.inner.getattr(caller, node, handle, out);
   }
 
-  override setattr(caller: Caller, node: VfsNode, handle: VfsHandle | undefined, change: AttributeChange, out: AttrRecord): Awaitable<Status> {
+  override setattr(
+    caller: Caller,
+    node: VfsNode,
+    handle: VfsHandle | undefined,
+    change: AttributeChange,
+    out: AttrRecord,
+  ): Awaitable<Status> {
     return this.inner.setattr(caller, node, handle, change, out);
   }
 
@@ -49,19 +65,44 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.readlink(caller, node);
   }
 
-  override mknod(caller: Caller, parent: VfsNode, name: string, mode: number, rdev: number, out: AttrRecord): Awaitable<Result<VfsNode>> {
+  override mknod(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    rdev: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
     return this.inner.mknod(caller, parent, name, mode, rdev, out);
   }
 
-  override mkdir(caller: Caller, parent: VfsNode, name: string, mode: number, out: AttrRecord): Awaitable<Result<VfsNode>> {
+  override mkdir(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
     return this.inner.mkdir(caller, parent, name, mode, out);
   }
 
-  override symlink(caller: Caller, parent: VfsNode, name: string, target: string, out: AttrRecord): Awaitable<Result<VfsNode>> {
+  override symlink(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    target: string,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
     return this.inner.symlink(caller, parent, name, target, out);
   }
 
-  override link(caller: Caller, node: VfsNode, newParent: VfsNode, newName: string, out: AttrRecord): Awaitable<Result<VfsNode>> {
+  override link(
+    caller: Caller,
+    node: VfsNode,
+    newParent: VfsNode,
+    newName: string,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
     return this.inner.link(caller, node, newParent, newName, out);
   }
 
@@ -73,7 +114,14 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.rmdir(caller, parent, name);
   }
 
-  override rename(caller: Caller, parent: VfsNode, name: string, newParent: VfsNode, newName: string, flags: number): Awaitable<Status> {
+  override rename(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    newParent: VfsNode,
+    newName: string,
+    flags: number,
+  ): Awaitable<Status> {
     return this.inner.rename(caller, parent, name, newParent, newName, flags);
   }
 
@@ -81,7 +129,14 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.open(caller, node, flags);
   }
 
-  override create(caller: Caller, parent: VfsNode, name: string, flags: number, mode: number, out: AttrRecord): Awaitable<Result<VfsHandle>> {
+  override create(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
     return this.inner.create(caller, parent, name, flags, mode, out);
   }
 
@@ -125,7 +180,13 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.syncfs(node);
   }
 
-  override setxattr(caller: Caller, node: VfsNode, name: string, value: Uint8Array, flags: number): Awaitable<Status> {
+  override setxattr(
+    caller: Caller,
+    node: VfsNode,
+    name: string,
+    value: Uint8Array,
+    flags: number,
+  ): Awaitable<Status> {
     return this.inner.setxattr(caller, node, name, value, flags);
   }
 
@@ -145,15 +206,33 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.access(caller, node, mask);
   }
 
-  override fallocate(caller: Caller, handle: VfsHandle, mode: number, offset: bigint, length: bigint): Awaitable<Status> {
+  override fallocate(
+    caller: Caller,
+    handle: VfsHandle,
+    mode: number,
+    offset: bigint,
+    length: bigint,
+  ): Awaitable<Status> {
     return this.inner.fallocate(caller, handle, mode, offset, length);
   }
 
-  override lseek(caller: Caller, handle: VfsHandle, offset: bigint, whence: number): Awaitable<Result<bigint>> {
+  override lseek(
+    caller: Caller,
+    handle: VfsHandle,
+    offset: bigint,
+    whence: number,
+  ): Awaitable<Result<bigint>> {
     return this.inner.lseek(caller, handle, offset, whence);
   }
 
-  override copyFileRange(caller: Caller, from: VfsHandle, fromOffset: bigint, to: VfsHandle, toOffset: bigint, length: bigint): Awaitable<Result<bigint>> {
+  override copyFileRange(
+    caller: Caller,
+    from: VfsHandle,
+    fromOffset: bigint,
+    to: VfsHandle,
+    toOffset: bigint,
+    length: bigint,
+  ): Awaitable<Result<bigint>> {
     return this.inner.copyFileRange(caller, from, fromOffset, to, toOffset, length);
   }
 }

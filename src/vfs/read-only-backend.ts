@@ -1,4 +1,4 @@
-import type { AttrRecord, AttributeChange } from "./attributes.js";
+import type { AttributeChange, AttrRecord } from "./attributes.js";
 import type { Awaitable, Result, Status } from "./errno.js";
 import { EROFS } from "./errno.js";
 import { ForwardingBackend } from "./forwarding-backend.js";

@@ -1,3 +1,4 @@
+import { getSystemErrorName as errnoName } from "node:util";
 import { closeDescriptor, receive, send, watch } from "../native/socket.js";
 import { EAGAIN, EINTR } from "../vfs/errno.js";
 import { GatewayError } from "../vfs/gateway-error.js";
@@ -40,7 +41,7 @@ export class Connection {
       this.#settle = { resolve, reject };
       const stop = watch(this.#fd, () => this.#onReadable());
       if (typeof stop === "number") {
-        this.#end(new GatewayError("environment", `cannot wait for the front-end: errno ${stop}`));
+        this.#end(new GatewayError("environment", `cannot wait for the front-end: ${errnoName(-stop)}`));
       } else {
         this.#stopWatching = stop;
       }
@@ -51,7 +52,7 @@ export class Connection {
   send(bytes: Buffer): void {
     const sent = send(this.#fd, bytes);
     if (sent < 0) {
-      this.#end(new GatewayError("protocol", `the front-end does not take replies: errno ${-sent}`));
+      this.#end(new GatewayError("protocol", `the front-end does not take replies: ${errnoName(sent)}`));
     }
   }
 
@@ -93,7 +94,10 @@ export class Connection {
     const count = this.#scratch[0] as number;
     this.#descriptors.push(...this.#scratch.subarray(1, 1 + Math.max(count, 0)));
     if (count < 0 || this.#descriptors.length > MAX_DESCRIPTORS) {
-      throw new GatewayError("protocol", `expected at most ${MAX_DESCRIPTORS} descriptors in a message, got more`);
+      throw new GatewayError(
+        "protocol",
+        `expected at most ${MAX_DESCRIPTORS} descriptors in a message, got more`,
+      );
     }
   }
 
@@ -143,7 +147,7 @@ export class Connection {
       return undefined;
     }
     const where = this.#header === undefined ? "a header" : requestName(this.#header.request);
-    const reason = count === 0 ? "closed the connection" : `errno ${-count}`;
+    const reason = count === 0 ? "closed the connection" : errnoName(count);
     return new GatewayError(
       "protocol",
       `front-end: ${reason} in the middle of ${where}: got ${this.#filled} of ${this.#buffer.length} bytes`,

@@ -1,4 +1,5 @@
-import { type Lane, LaneEvent, type MemoryRegion } from "../native/lane.js";
+import { getSystemErrorName as errnoName } from "node:util";
+import { type Lane, LaneEvent } from "../native/lane.js";
 import { closeDescriptor } from "../native/socket.js";
 import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
@@ -12,6 +13,17 @@ import {
   ProtocolFeature,
   requestName,
 } from "./messages.js";
+import {
+  checkAtMost,
+  checkMapped,
+  checkRingSize,
+  checkSubset,
+  expectBytes,
+  Refusal,
+  readRegion,
+  readU64,
+  takeDescriptor,
+} from "./payload.js";
 import { Rings } from "./rings.js";
 
 /** Memory slots the front-end may fill; QEMU's own limit. */
@@ -27,10 +39,9 @@ const CONFIG_HEADER_BYTES = 12;
 /** Bits of the payload of SET_VRING_KICK, CALL and ERR. */
 const VRING_INDEX_MASK = 0xffn;
 const VRING_NO_FD = 1n << 8n;
-/** A guest that kicks an empty ring gets this long to fill it. */
-const BLANK_RING_MS = 1000;
 
-const FEATURES = Feature.VERSION_1 | Feature.RING_INDIRECT_DESC | Feature.RING_EVENT_IDX | Feature.PROTOCOL_FEATURES;
+const FEATURES =
+  Feature.VERSION_1 | Feature.RING_INDIRECT_DESC | Feature.RING_EVENT_IDX | Feature.PROTOCOL_FEATURES;
 const PROTOCOL_FEATURES =
   ProtocolFeature.MQ |
   ProtocolFeature.REPLY_ACK |
@@ -54,9 +65,6 @@ export interface VhostDeviceOptions {
   readonly onReset: () => void;
 }
 
-/** A message that cannot be honoured: the reason, as people should read it. */
-class Refusal extends Error {}
-
 /** The vhost-user back-end: turns the front-end's messages into settings of the lane. */
 export class VhostDevice {
   readonly #options: VhostDeviceOptions;
@@ -66,7 +74,6 @@ export class VhostDevice {
   #connection: Connection | undefined;
   #protocolFeatures = 0n;
   #memorySlots = 0;
-  #blankRingTimer: NodeJS.Timeout | undefined;
 
   constructor(options: VhostDeviceOptions) {
     this.#options = options;
@@ -85,7 +92,6 @@ export class VhostDevice {
     try {
       await connection.run((message) => this.#handle(message));
     } finally {
-      clearTimeout(this.#blankRingTimer);
       this.#rings.stopAll();
       this.#lane.setRegions([]);
       this.#connection = undefined;
@@ -99,21 +105,13 @@ export class VhostDevice {
       this.#options.logger.error(text);
     } else if (event === LaneEvent.MEMORY_FAULT) {
       this.#fail("memory that the front-end shared has vanished: was its file truncated?");
-    } else if (event === LaneEvent.EMPTY_KICK) {
-      this.#blankRingTimer ??= setTimeout(() => this.#checkBlankRing(queue), BLANK_RING_MS);
-    }
-  };
-
-  /** With private memory a guest's kick arrives, but not what it wrote to the ring. */
-  #checkBlankRing(queue: number): void {
-    this.#blankRingTimer = undefined;
-    if (this.#lane.isBlank(queue)) {
+    } else if (event === LaneEvent.PRIVATE_MEMORY) {
       this.#fail(
-        `queue ${queue} was kicked but is all zero: expected guest memory that is shared ` +
-          "(QEMU: -object memory-backend-memfd,share=on), got private memory",
+        "expected guest memory that is shared (QEMU: -object memory-backend-memfd,share=on), got private memory: " +
+          `queue ${queue} was kicked, but nothing was ever written`,
       );
     }
-  }
+  };
 
   #fail(reason: string): void {
     this.#connection?.fail(new GatewayError("protocol", reason));
@@ -130,10 +128,9 @@ export class VhostDevice {
     try {
       const answer = handler(message);
       if (answer instanceof Promise) {
-        return answer.then(
-          (payload) => this.#answer(message, payload),
-          (error: unknown) => this.#refuse(message, error),
-        );
+        return answer
+          .then((payload) => this.#answer(message, payload))
+          .catch((error: unknown) => this.#refuse(message, error));
       }
       this.#answer(message, answer);
     } catch (error) {
@@ -142,6 +139,7 @@ export class VhostDevice {
   }
 
   #answer(message: Message, payload: Answer): void {
+    this.#closeDescriptors(message);
     if (payload === undefined) {
       this.#acknowledge(message, true);
     } else {
@@ -270,7 +268,9 @@ export class VhostDevice {
     const region = readRegion(payload, 8, -1);
     const error = this.#lane.removeRegion(region.guestAddress, region.size, region.userAddress);
     if (error !== 0) {
-      throw new Refusal(`expected a region that was added, got guest address 0x${region.guestAddress.toString(16)}`);
+      throw new Refusal(
+        `expected a region that was added, got guest address 0x${region.guestAddress.toString(16)}`,
+      );
     }
     this.#memorySlots--;
     return undefined;
@@ -279,22 +279,27 @@ export class VhostDevice {
   #ringHandlers(): [number, Handler][] {
     const rings = this.#rings;
     return [
-      [Front.SET_VRING_NUM, (message) => void rings.setSize(this.#index(message), expectBytes(message, 8).readUInt32LE(4))],
+      [Front.SET_VRING_NUM, (message) => void rings.setSize(this.#index(message), checkRingSize(message))],
       [Front.SET_VRING_ADDR, (message) => this.#setAddresses(message)],
-      [Front.SET_VRING_BASE, (message) => void rings.setBase(this.#index(message), message.payload.readUInt32LE(4))],
+      [
+        Front.SET_VRING_BASE,
+        (message) => void rings.setBase(this.#index(message), checkAtMost(message, 0xffff)),
+      ],
       [Front.GET_VRING_BASE, (message) => this.#stopRing(message)],
       [Front.SET_VRING_KICK, (message) => this.#startRing(message)],
       [
         Front.SET_VRING_CALL,
-        (message) => this.#lane.setCall(this.#descriptorIndex(message), message.descriptors.shift() ?? -1) as undefined,
+        (message) =>
+          this.#lane.setCall(this.#descriptorIndex(message), message.descriptors.shift() ?? -1) as undefined,
       ],
       [
         Front.SET_VRING_ERR,
-        (message) => this.#lane.setError(this.#descriptorIndex(message), message.descriptors.shift() ?? -1) as undefined,
+        (message) =>
+          this.#lane.setError(this.#descriptorIndex(message), message.descriptors.shift() ?? -1) as undefined,
       ],
       [
         Front.SET_VRING_ENABLE,
-        (message) => void rings.setEnabled(this.#index(message), message.payload.readUInt32LE(4) !== 0),
+        (message) => void rings.setEnabled(this.#index(message), checkAtMost(message, 1) !== 0),
       ],
     ];
   }
@@ -324,7 +329,12 @@ export class VhostDevice {
   #setAddresses(message: Message): undefined {
     const payload = expectBytes(message, 40);
     const [descriptors, used, available] = [8, 16, 24].map((at) => payload.readBigUInt64LE(at));
-    this.#rings.setAddresses(this.#index(message), descriptors as bigint, available as bigint, used as bigint);
+    this.#rings.setAddresses(
+      this.#index(message),
+      descriptors as bigint,
+      available as bigint,
+      used as bigint,
+    );
     return undefined;
   }
 
@@ -344,50 +354,10 @@ export class VhostDevice {
     }
     const error = this.#rings.start(index, takeDescriptor(message));
     if (error !== 0) {
-      throw new Refusal(`queue ${index}: expected a ring of a power of two entries inside guest memory (errno ${error})`);
+      throw new Refusal(
+        `queue ${index}: expected a ring of a power of two entries inside guest memory (${errnoName(-error)})`,
+      );
     }
     return undefined;
   }
-}
-
-function expectBytes(message: Message, count: number): Buffer {
-  if (message.payload.length < count) {
-    throw new Refusal(`expected a payload of ${count} bytes, got ${message.payload.length}`);
-  }
-  return message.payload;
-}
-
-function readU64(message: Message): bigint {
-  return expectBytes(message, 8).readBigUInt64LE(0);
-}
-
-function takeDescriptor(message: Message): number {
-  const fd = message.descriptors.shift();
-  if (fd === undefined) {
-    throw new Refusal("expected a descriptor, got none");
-  }
-  return fd;
-}
-
-function checkSubset(wanted: bigint, offered: bigint): bigint {
-  if ((wanted & ~offered) !== 0n) {
-    throw new Refusal(`expected features out of 0x${offered.toString(16)}, got 0x${wanted.toString(16)}`);
-  }
-  return wanted;
-}
-
-function checkMapped(error: number): void {
-  if (error !== 0) {
-    throw new Refusal(`expected shared memory that can be mapped and does not overlap (errno ${error})`);
-  }
-}
-
-function readRegion(payload: Buffer, at: number, fd: number): MemoryRegion {
-  return {
-    fd,
-    guestAddress: payload.readBigUInt64LE(at),
-    size: payload.readBigUInt64LE(at + 8),
-    userAddress: payload.readBigUInt64LE(at + 16),
-    fileOffset: payload.readBigUInt64LE(at + 24),
-  };
 }

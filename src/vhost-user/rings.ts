@@ -57,7 +57,7 @@ export class Rings {
   }
 
   setBase(index: number, base: number): void {
-    this.#ring(index).base = base & 0xffff;
+    this.#ring(index).base = base;
   }
 
   /** Gives the ring its kick descriptor, which starts it. EINVAL, EFAULT: the ring cannot lie there. */
@@ -93,7 +93,9 @@ export class Rings {
     }
     const left = this.#lane.inFlight(index);
     if (left > 0) {
-      this.#logger.warn(`queue ${index}: stopped with ${left} requests unanswered after ${DRAIN_TIMEOUT_MS} ms`);
+      this.#logger.warn(
+        `queue ${index}: stopped with ${left} requests unanswered after ${DRAIN_TIMEOUT_MS} ms`,
+      );
     }
     this.#detach(index);
     return ring.base;

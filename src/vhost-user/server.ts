@@ -1,5 +1,6 @@
 import { readFileSync, unlinkSync } from "node:fs";
 import { resolve } from "node:path";
+import { getSystemErrorName as errnoName } from "node:util";
 import type { Lane } from "../native/lane.js";
 import { accept, closeDescriptor, listenUnix, lockFile, watch } from "../native/socket.js";
 import { EAGAIN, EEXIST, EINTR, ENAMETOOLONG } from "../vfs/errno.js";
@@ -35,6 +36,7 @@ export class VhostServer {
   readonly #options: VhostServerOptions;
   #listener = -1;
   #lock = -1;
+  #stopWaiting: (() => void) | undefined;
 
   constructor(options: VhostServerOptions) {
     this.#options = options;
@@ -55,14 +57,14 @@ export class VhostServer {
       throw socketError(path, "a live server listens on it");
     }
     if (this.#lock < 0) {
-      throw socketError(path, `cannot lock ${path}.pid: errno ${-this.#lock}`);
+      throw socketError(path, `cannot lock ${path}.pid: ${errnoName(this.#lock)}`);
     }
     this.#listener = listenUnix(path);
     if (this.#listener === -EEXIST) {
       throw socketError(path, "something that is no socket lies there");
     }
     if (this.#listener < 0) {
-      const reason = this.#listener === -ENAMETOOLONG ? "the path is too long" : `errno ${-this.#listener}`;
+      const reason = this.#listener === -ENAMETOOLONG ? "the path is too long" : errnoName(this.#listener);
       throw socketError(path, `cannot listen: ${reason}`);
     }
   }
@@ -83,6 +85,7 @@ export class VhostServer {
 
   /** Removes the socket. */
   close(): void {
+    this.#stopWaiting?.();
     if (this.#listener >= 0) {
       closeDescriptor(this.#listener);
       this.#listener = -1;
@@ -102,17 +105,17 @@ export class VhostServer {
         if (socket === -EAGAIN || socket === -EINTR) {
           return;
         }
-        if (typeof stop === "function") {
-          stop();
-        }
+        this.#stopWaiting?.();
         if (socket >= 0) {
           settle(socket);
         } else {
-          reject(socketError(this.#options.socketPath, `cannot accept a connection: errno ${-socket}`));
+          reject(socketError(this.#options.socketPath, `cannot accept a connection: ${errnoName(socket)}`));
         }
       });
       if (typeof stop === "number") {
-        reject(socketError(this.#options.socketPath, `cannot wait for a connection: errno ${stop}`));
+        reject(socketError(this.#options.socketPath, `cannot wait for a connection: ${errnoName(-stop)}`));
+      } else {
+        this.#stopWaiting = stop;
       }
     });
   }
@@ -121,7 +124,9 @@ export class VhostServer {
     const { lane, logger } = this.#options;
     for (let queue = 0; queue <= lane.lastQueue; queue++) {
       const { requests, malformed, kicks, signals } = lane.statistics(queue);
-      logger.debug(`queue ${queue}: ${requests} requests, ${malformed} malformed, ${kicks} kicks, ${signals} signals`);
+      logger.debug(
+        `queue ${queue}: ${requests} requests, ${malformed} malformed, ${kicks} kicks, ${signals} signals`,
+      );
     }
   }
 }

@@ -61,8 +61,8 @@ describe.each(SHARE_KINDS)("a guest on a $name share", (kind) => {
     const wanted = await session.run(`cd /fixture && ${count}`);
     expect(await session.run(`cd /share/tree && ${count}`)).toBe(wanted);
 
-    await session.run("mkdir /share/many && cd /share/many && seq 1 2000 | xargs touch");
-    expect(await session.run("ls /share/many | sort -n | uniq | wc -l")).toBe("2000");
+    await session.run("mkdir /share/many && cd /share/many && seq 1 1000 | xargs touch");
+    expect(await session.run("ls /share/many | sort -n | uniq | wc -l")).toBe("1000");
     await session.run("rm -r /share/many && [ ! -e /share/many ]");
   });
 

@@ -9,7 +9,14 @@ const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-host-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** Repositories with the configuration of this test only. */
-const GIT = ["-c", "user.name=Test", "-c", "user.email=test@example.invalid", "-c", "init.defaultBranch=main"];
+const GIT = [
+  "-c",
+  "user.name=Test",
+  "-c",
+  "user.email=test@example.invalid",
+  "-c",
+  "init.defaultBranch=main",
+];
 const OFFLINE = { GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_SYSTEM: "/dev/null" };
 Object.assign(process.env, OFFLINE);
 

@@ -1,7 +1,7 @@
-import { type AttributeChange, Change } from "../../vfs/attributes.js";
-import type { Awaitable, Status } from "../../vfs/errno.js";
-import { writeLatin1 } from "../../vfs/latin1.js";
 import { Slot } from "../../native/lane.js";
+import { type AttributeChange, Change } from "../../vfs/attributes.js";
+import { type Awaitable, EINVAL, type Status } from "../../vfs/errno.js";
+import { writeLatin1 } from "../../vfs/latin1.js";
 import type { Operation } from "../operations.js";
 import { GETATTR_FH, Opcode, SETATTR_FH } from "../protocol.js";
 import type { Request } from "../request.js";
@@ -25,6 +25,8 @@ const SetattrIn = {
   GID: 20,
 } as const;
 
+const NSEC_PER_SEC = 1_000_000_000;
+
 const CHANGES =
   Change.MODE |
   Change.UID |
@@ -43,7 +45,11 @@ function getattr(session: FuseSession, request: Request): Awaitable<Status> {
     return STALE;
   }
   const handle = (request.word(0) & GETATTR_FH) !== 0 ? session.handle(request, 2, "file") : undefined;
-  return replyAttributes(session, request, session.backend.getattr(request.caller, node, handle, request.attr));
+  return replyAttributes(
+    session,
+    request,
+    session.backend.getattr(request.caller, node, handle, request.attr),
+  );
 }
 
 function readChange(request: Request): AttributeChange {
@@ -63,6 +69,15 @@ function readChange(request: Request): AttributeChange {
   };
 }
 
+function hasValidTimes(change: AttributeChange): boolean {
+  const { valid, atimeNsec, mtimeNsec, ctimeNsec } = change;
+  return (
+    ((valid & Change.ATIME) === 0 || atimeNsec < NSEC_PER_SEC) &&
+    ((valid & Change.MTIME) === 0 || mtimeNsec < NSEC_PER_SEC) &&
+    ((valid & Change.CTIME) === 0 || ctimeNsec < NSEC_PER_SEC)
+  );
+}
+
 function setattr(session: FuseSession, request: Request): Awaitable<Status> {
   const node = session.node(request);
   if (node === undefined) {
@@ -71,6 +86,9 @@ function setattr(session: FuseSession, request: Request): Awaitable<Status> {
   const named = (request.word(SetattrIn.VALID) & SETATTR_FH) !== 0;
   const handle = named ? session.handle(request, SetattrIn.HANDLE, "file") : undefined;
   const change = readChange(request);
+  if (!hasValidTimes(change)) {
+    return -EINVAL;
+  }
   const done = session.backend.setattr(request.caller, node, handle, change, request.attr);
   return replyAttributes(session, request, done);
 }

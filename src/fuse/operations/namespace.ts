@@ -96,7 +96,12 @@ function rmdir(session: FuseSession, request: Request): Awaitable<Status> {
 }
 
 /** RENAME and RENAME2: the names begin at `namesAt`. */
-function renameWith(session: FuseSession, request: Request, namesAt: number, flags: number): Awaitable<Status> {
+function renameWith(
+  session: FuseSession,
+  request: Request,
+  namesAt: number,
+  flags: number,
+): Awaitable<Status> {
   const parent = session.node(request);
   const newParent = session.inodes.get(request.word(0), request.word(1));
   const name = request.name(namesAt);

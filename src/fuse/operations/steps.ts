@@ -11,7 +11,10 @@ export const STALE: Status = -ESTALE;
 export const BAD_HANDLE: Status = -EBADF;
 
 /** Applies `finish` to a result now, or when its promise settles. */
-export function whenReady<T>(result: Awaitable<T>, finish: (value: T) => Awaitable<Status>): Awaitable<Status> {
+export function whenReady<T>(
+  result: Awaitable<T>,
+  finish: (value: T) => Awaitable<Status>,
+): Awaitable<Status> {
   return result instanceof Promise ? result.then(finish) : finish(result);
 }
 
@@ -23,7 +26,9 @@ export function replyEntry(
 ): Awaitable<Status> {
   const { inodes } = session;
   if (result instanceof Promise) {
-    return result.then((node) => (typeof node === "number" ? node : session.replyEntry(request, node, inodes)));
+    return result.then((node) =>
+      typeof node === "number" ? node : session.replyEntry(request, node, inodes),
+    );
   }
   return typeof result === "number" ? result : session.replyEntry(request, result, inodes);
 }
@@ -48,13 +53,14 @@ export function replyAttributes(
   });
 }
 
-/** Answers a creation with its entry and its open handle behind it. */
+/** Answers a creation with its entry and its open handle behind it. The flags are the request's first argument. */
 export function replyCreated(
   session: FuseSession,
   request: Request,
   result: Awaitable<Result<VfsHandle>>,
 ): Awaitable<Status> {
   const { inodes } = session;
+  const openFlags = request.word(0);
   return whenReady(result, (handle) => {
     if (typeof handle === "number") {
       return handle;
@@ -63,12 +69,12 @@ export function replyCreated(
       return session.discardHandle(handle, "file");
     }
     const length = session.replyEntry(request, handle.node, inodes);
-    session.addHandle(handle, "file", request.replyWord + EntryOut.BYTES / 4);
+    session.addHandle(handle, "file", openFlags, request.replyWord + EntryOut.BYTES / 4);
     return length + OPEN_OUT_BYTES;
   });
 }
 
-/** Answers an open with its handle (struct fuse_open_out). */
+/** Answers an open with its handle (struct fuse_open_out). The flags are the request's first argument. */
 export function replyOpened(
   session: FuseSession,
   request: Request,
@@ -76,6 +82,7 @@ export function replyOpened(
   result: Awaitable<Result<VfsHandle>>,
 ): Awaitable<Status> {
   const { inodes } = session;
+  const openFlags = request.word(0);
   return whenReady(result, (handle) => {
     if (typeof handle === "number") {
       return handle;
@@ -83,7 +90,7 @@ export function replyOpened(
     if (inodes !== session.inodes) {
       return session.discardHandle(handle, kind);
     }
-    session.addHandle(handle, kind, request.replyWord);
+    session.addHandle(handle, kind, openFlags, request.replyWord);
     return OPEN_OUT_BYTES;
   });
 }

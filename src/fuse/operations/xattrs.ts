@@ -1,12 +1,5 @@
 import { Slot } from "../../native/lane.js";
-import {
-  type Awaitable,
-  E2BIG,
-  EINVAL,
-  ERANGE,
-  type Result,
-  type Status,
-} from "../../vfs/errno.js";
+import { type Awaitable, E2BIG, EINVAL, ERANGE, type Result, type Status } from "../../vfs/errno.js";
 import type { VfsNode } from "../../vfs/node.js";
 import type { Operation } from "../operations.js";
 import { Opcode } from "../protocol.js";

@@ -163,12 +163,12 @@ export class Frontend {
     for (const queue of this.queues) this.startQueue(queue);
   }
 
-  /** Tells the server of a ring and starts it at the index where the queue stands. */
+  /** Tells the server of a ring and starts it where the server left it: at its used index. */
   startQueue(queue: Virtqueue): void {
     const { index } = queue;
     const word = encodeU64(BigInt(index));
     this.command(Request.SET_VRING_NUM, encodeVringState(index, queue.size));
-    this.command(Request.SET_VRING_BASE, encodeVringState(index, queue.takenUsedIndex));
+    this.command(Request.SET_VRING_BASE, encodeVringState(index, queue.serverUsedIndex));
     this.command(Request.SET_VRING_ADDR, this.vringAddresses(queue));
     this.command(Request.SET_VRING_CALL, word, [queue.callFd]);
     this.command(Request.SET_VRING_ERR, word, [queue.errorFd]);

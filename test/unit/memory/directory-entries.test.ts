@@ -109,4 +109,19 @@ describe("the entries of a directory", () => {
     expect(entries.size).toBe(0);
     expect(performance.now() - started).toBeLessThan(5000);
   });
+
+  it("cost no more for a name that comes and goes in a large directory", () => {
+    const entries = new DirectoryEntries<number>();
+    for (let i = 0; i < 100_000; i++) {
+      entries.add(`n${i}`, i);
+    }
+    const started = performance.now();
+    for (let i = 0; i < 100_000; i++) {
+      entries.add("lock", i);
+      remove(entries, "lock");
+    }
+    expect(entries.get("lock")).toBeUndefined();
+    expect(entries.size).toBe(100_000);
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
 });

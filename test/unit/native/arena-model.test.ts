@@ -29,7 +29,7 @@ class ModelFile {
   }
 
   truncate(size: number): void {
-    if (size < this.bytes.length) {
+    if (size <= this.bytes.length) {
       for (const page of [...this.pages.keys()]) {
         if (page >= Math.ceil(size / PAGE)) {
           this.pages.delete(page);

@@ -20,7 +20,9 @@ function createBuffer(capacity: number, plus: boolean) {
 
 test("entries have the kernel's layout, whatever their names", () => {
   const entry = fc.record({
-    name: fc.uint8Array({ minLength: 1, maxLength: 255 }).map((bytes) => Buffer.from(bytes).toString("latin1")),
+    name: fc
+      .uint8Array({ minLength: 1, maxLength: 255 })
+      .map((bytes) => Buffer.from(bytes).toString("latin1")),
     offset: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
     type: fc.nat(15),
   });

@@ -81,7 +81,11 @@ describe("InodeTable", () => {
   });
 
   test("agrees with plain counting under random operations", () => {
-    const step = fc.record({ node: fc.nat(5), kind: fc.constantFrom("reference", "forget"), count: fc.integer({ min: 1, max: 3 }) });
+    const step = fc.record({
+      node: fc.nat(5),
+      kind: fc.constantFrom("reference", "forget"),
+      count: fc.integer({ min: 1, max: 3 }),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const { table } = createTable();

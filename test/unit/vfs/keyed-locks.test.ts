@@ -26,26 +26,29 @@ test("a failing operation lets the next one in", async () => {
 
 test("no two operations that share a key overlap, whatever keys they take", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.uniqueArray(fc.nat(4), { minLength: 1, maxLength: 3 }), { maxLength: 12 }), async (operations) => {
-      const locks = new KeyedLocks<number>();
-      const held = new Set<number>();
-      await Promise.all(
-        operations.map((keys) =>
-          locks.run(keys, async () => {
-            for (const key of keys) {
-              expect(held.has(key)).toBe(false);
-              held.add(key);
-            }
-            await Promise.resolve();
-            await new Promise((resolve) => setImmediate(resolve));
-            for (const key of keys) {
-              held.delete(key);
-            }
-          }),
-        ),
-      );
-      expect(held.size).toBe(0);
-    }),
+    fc.asyncProperty(
+      fc.array(fc.uniqueArray(fc.nat(4), { minLength: 1, maxLength: 3 }), { maxLength: 12 }),
+      async (operations) => {
+        const locks = new KeyedLocks<number>();
+        const held = new Set<number>();
+        await Promise.all(
+          operations.map((keys) =>
+            locks.run(keys, async () => {
+              for (const key of keys) {
+                expect(held.has(key)).toBe(false);
+                held.add(key);
+              }
+              await Promise.resolve();
+              await new Promise((resolve) => setImmediate(resolve));
+              for (const key of keys) {
+                held.delete(key);
+              }
+            }),
+          ),
+        );
+        expect(held.size).toBe(0);
+      },
+    ),
     { numRuns: 30 },
   );
 });

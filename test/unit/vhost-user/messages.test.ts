@@ -20,7 +20,11 @@ function header(request: number, flags: number, size: number): Buffer {
 describe("decodeHeader", () => {
   test("reads request, need_reply and size", () => {
     expect(decodeHeader(header(5, 1, 8))).toEqual({ request: 5, needReply: false, size: 8 });
-    expect(decodeHeader(header(5, 9, MAX_PAYLOAD_BYTES))).toEqual({ request: 5, needReply: true, size: MAX_PAYLOAD_BYTES });
+    expect(decodeHeader(header(5, 9, MAX_PAYLOAD_BYTES))).toEqual({
+      request: 5,
+      needReply: true,
+      size: MAX_PAYLOAD_BYTES,
+    });
   });
 
   test.each([
@@ -28,7 +32,11 @@ describe("decodeHeader", () => {
     ["no version", header(5, 0, 8), "expected version 1"],
     ["text", Buffer.from("GET / HTTP/1"), "not vhost-user"],
     ["a reply", header(5, 5, 8), "SET_MEM_TABLE: expected a request, got a reply"],
-    ["a payload too long", header(5, 1, MAX_PAYLOAD_BYTES + 1), "expected a payload of at most 4096 bytes, got 4097"],
+    [
+      "a payload too long",
+      header(5, 1, MAX_PAYLOAD_BYTES + 1),
+      "expected a payload of at most 4096 bytes, got 4097",
+    ],
   ])("says what is wrong with %s", (_name, bytes, text) => {
     expect(decodeHeader(bytes)).toContain(text);
   });

@@ -1,7 +1,7 @@
 // @ts-check
 // `npm test`: sets up what is missing, checks types, runs the tests and ends with their counts.
 //
-//   npm test                       unit, integration and guest tests
+//   npm test                       all groups
 //   npm test -- unit host          these groups: unit, integration, guest, host
 //   npm test -- unit size          files of these groups whose path contains "size"
 
@@ -14,8 +14,8 @@ import { ensureSetupOrExit } from "./setup.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const GROUPS = ["unit", "integration", "guest", "host"];
-const DEFAULT_GROUPS = ["unit", "integration", "guest"];
-const NEEDS_GUEST = ["guest", "host"];
+/** Groups that need packages of their own. */
+const PACKAGE_SETS = /** @type {const} */ (["guest", "host"]);
 
 /** @typedef {{passed: number, failed: number, skipped: number}} Counts */
 
@@ -87,9 +87,8 @@ function main() {
   const named = process.argv.slice(2);
   const groups = named.filter((name) => GROUPS.includes(name));
   const filters = named.filter((name) => !GROUPS.includes(name));
-  const chosen = groups.length === 0 ? DEFAULT_GROUPS : groups;
-  const needsGuest = chosen.some((group) => NEEDS_GUEST.includes(group));
-  ensureSetupOrExit({ apt: needsGuest ? ["build", "guest"] : ["build"] });
+  const chosen = groups.length === 0 ? GROUPS : groups;
+  ensureSetupOrExit({ apt: ["build", ...PACKAGE_SETS.filter((set) => chosen.includes(set))] });
 
   const typesHold = runTool("typescript/bin/tsc", []) === 0;
   const counts = runTests(chosen, filters);

@@ -6,6 +6,7 @@ import { report, runLogged, SetupError } from "./steps.mjs";
 const PACKAGE_SETS = {
   build: ["g++", "make", "python3"],
   guest: ["qemu-system-x86", "busybox-static", "cpio", "g++", "kmod"],
+  host: ["fio", "g++", "git", "make"],
 };
 
 /** @typedef {keyof typeof PACKAGE_SETS} PackageSet */

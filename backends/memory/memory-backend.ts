@@ -83,6 +83,8 @@ export class MemoryBackend extends Backend {
     specialFiles: true,
     xattrs: true,
     changesOutside: false,
+    posixAcl: false,
+    parents: false,
   };
   readonly #limitPages: number;
   readonly #inodeLimit: number;

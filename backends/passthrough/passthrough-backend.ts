@@ -51,7 +51,14 @@ export class PassthroughBackend extends Backend {
     this.#options = options;
     this.#nodes = new NodeTable(options.logger);
     this.#opener = new FileOpener(this.#nodes, options.allowDirectIo);
-    this.capabilities = { hardLinks: true, specialFiles: true, xattrs: options.xattr, changesOutside: true };
+    this.capabilities = {
+      hardLinks: true,
+      specialFiles: true,
+      xattrs: options.xattr,
+      changesOutside: true,
+      posixAcl: false,
+      parents: false,
+    };
   }
 
   override start(): PassthroughNode {

@@ -19,7 +19,14 @@ const ATTR_WORD = Slot.REPLY_WORD + EntryOut.ATTR;
 export class Request {
   readonly slot: number;
   /** Who asks; refreshed by {@link begin}. */
-  readonly caller: Caller = { uid: 0, gid: 0, pid: 0, supplementaryGroup: -1 };
+  readonly caller: Caller = {
+    uid: 0,
+    gid: 0,
+    pid: 0,
+    supplementaryGroup: -1,
+    umask: 0,
+    clearsPrivileges: false,
+  };
   /** Where backends put attributes: in the reply, at the place all replies with attributes share. */
   readonly attr: AttrRecord;
   /** First word and byte of the slot. */
@@ -47,6 +54,8 @@ export class Request {
     this.caller.gid = words[header + InHeader.GID] as number;
     this.caller.pid = words[header + InHeader.PID] as number;
     this.caller.supplementaryGroup = -1;
+    this.caller.umask = 0;
+    this.caller.clearsPrivileges = false;
     this.#whole = undefined;
     const extensionBytes = ((words[header + InHeader.EXTENSION_LENGTH] as number) & 0xffff) * 8;
     this.#end = (words[this.base + Slot.REQUEST_LENGTH_WORD] as number) - extensionBytes;

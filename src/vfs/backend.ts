@@ -1,7 +1,7 @@
 import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
-import { ENOSYS } from "./errno.js";
+import { ENOSYS, ENOTTY } from "./errno.js";
 import type { Caller, VfsHandle, VfsNode } from "./node.js";
 
 /** What a backend supports beyond the ordinary; INIT and the conformance suite ask. */
@@ -14,6 +14,10 @@ export interface BackendCapabilities {
   readonly xattrs: boolean;
   /** Something else than this share may change the files (so attributes must expire). */
   readonly changesOutside: boolean;
+  /** POSIX ACLs are kept and default ACLs inherited: the guest leaves the umask to the backend. */
+  readonly posixAcl: boolean;
+  /** {@link Backend.parentOf} works: nodes can be found again without a path. */
+  readonly parents: boolean;
 }
 
 /**
@@ -164,6 +168,39 @@ export abstract class Backend {
     _out: AttrRecord,
   ): Awaitable<Result<VfsHandle>> {
     return -ENOSYS;
+  }
+
+  /**
+   * open(2) with O_TMPFILE: a file without a name in `parent`, which link can give one unless `flags` has
+   * O_EXCL. The node is the handle's. Errors: EOPNOTSUPP.
+   */
+  tmpfile(
+    _caller: Caller,
+    _parent: VfsNode,
+    _flags: number,
+    _mode: number,
+    _out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
+    return -ENOSYS;
+  }
+
+  /** The directory that holds a directory, for LOOKUP of "..". The root is its own parent. */
+  parentOf(_caller: Caller, _node: VfsNode, _out: AttrRecord): Awaitable<Result<VfsNode>> {
+    return -ENOSYS;
+  }
+
+  /**
+   * ioctl(2) of a regular file or directory: FS_IOC_GETFLAGS, SETFLAGS, FSGETXATTR and FSSETXATTR. `input` is
+   * what the command reads; what it writes goes to `into`. @returns the count of bytes written, or ENOTTY
+   */
+  ioctl(
+    _caller: Caller,
+    _handle: VfsHandle,
+    _command: number,
+    _input: Uint8Array,
+    _into: Uint8Array,
+  ): Awaitable<Status> {
+    return -ENOTTY;
   }
 
   /** Reads into `into` from byte `offset`; returns the count, short only at the end of the file. */

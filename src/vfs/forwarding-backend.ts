@@ -140,6 +140,30 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.create(caller, parent, name, flags, mode, out);
   }
 
+  override tmpfile(
+    caller: Caller,
+    parent: VfsNode,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
+    return this.inner.tmpfile(caller, parent, flags, mode, out);
+  }
+
+  override parentOf(caller: Caller, node: VfsNode, out: AttrRecord): Awaitable<Result<VfsNode>> {
+    return this.inner.parentOf(caller, node, out);
+  }
+
+  override ioctl(
+    caller: Caller,
+    handle: VfsHandle,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+  ): Awaitable<Status> {
+    return this.inner.ioctl(caller, handle, command, input, into);
+  }
+
   override read(caller: Caller, handle: VfsHandle, offset: number, into: Uint8Array): Awaitable<Status> {
     return this.inner.read(caller, handle, offset, into);
   }

@@ -43,4 +43,11 @@ export interface Caller {
   pid: number;
   /** Supplementary group the guest sent along with a creation, or -1. */
   supplementaryGroup: number;
+  /**
+   * The caller's umask when the backend has to apply it (unless the parent has a default ACL); 0 when the
+   * guest has done it already.
+   */
+  umask: number;
+  /** Writing, truncating or opening with O_TRUNC by this caller clears setuid, setgid and capabilities. */
+  clearsPrivileges: boolean;
 }

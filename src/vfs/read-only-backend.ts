@@ -8,6 +8,8 @@ const O_ACCMODE = 3;
 const O_CREAT = 0o100;
 const O_TRUNC = 0o1000;
 const W_OK = 2;
+const FS_IOC_SETFLAGS = 0x4008_6602;
+const FS_IOC_FSSETXATTR = 0x401c_5820;
 
 /** Refuses every change with EROFS, whatever the backend below would do. */
 export class ReadOnlyBackend extends ForwardingBackend {
@@ -82,5 +84,20 @@ export class ReadOnlyBackend extends ForwardingBackend {
 
   override copyFileRange(): Awaitable<Result<bigint>> {
     return -EROFS;
+  }
+
+  override tmpfile(): Awaitable<Result<VfsHandle>> {
+    return -EROFS;
+  }
+
+  override ioctl(
+    caller: Caller,
+    handle: VfsHandle,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+  ): Awaitable<Status> {
+    const changes = command === FS_IOC_SETFLAGS || command === FS_IOC_FSSETXATTR;
+    return changes ? -EROFS : this.inner.ioctl(caller, handle, command, input, into);
   }
 }

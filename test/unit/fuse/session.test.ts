@@ -23,6 +23,8 @@ class TinyBackend extends Backend {
     specialFiles: false,
     xattrs: false,
     changesOutside: true,
+    posixAcl: false,
+    parents: false,
   };
   readonly root = new Node("");
   readonly forgotten: string[] = [];

@@ -6,8 +6,22 @@ import { HandleTable } from "../../../src/vfs/handle-table.js";
 import { InodeTable } from "../../../src/vfs/inode-table.js";
 import type { Caller, VfsHandle, VfsNode } from "../../../src/vfs/node.js";
 
-export const ROOT: Caller = { uid: 0, gid: 0, pid: 1, supplementaryGroup: -1 };
-export const USER: Caller = { uid: 1000, gid: 1000, pid: 2, supplementaryGroup: -1 };
+export const ROOT: Caller = {
+  uid: 0,
+  gid: 0,
+  pid: 1,
+  supplementaryGroup: -1,
+  umask: 0,
+  clearsPrivileges: false,
+};
+export const USER: Caller = {
+  uid: 1000,
+  gid: 1000,
+  pid: 2,
+  supplementaryGroup: -1,
+  umask: 0,
+  clearsPrivileges: false,
+};
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;

@@ -9,7 +9,7 @@ import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import { file, node, ROOT_CALLER, TestShare } from "./share.js";
 
 const itAsRoot = it.runIf(process.geteuid?.() === 0);
-const USER = { uid: 1234, gid: 2345, pid: 1, supplementaryGroup: -1 };
+const USER = { uid: 1234, gid: 2345, pid: 1, supplementaryGroup: -1, umask: 0, clearsPrivileges: false };
 const O_WRONLY = 1;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;

@@ -12,7 +12,14 @@ import { ATTR_WORDS, Attr, type AttributeChange, getWords64 } from "../../../src
 import { DirectoryBuffer } from "../../../src/vfs/directory-buffer.js";
 import type { Caller } from "../../../src/vfs/node.js";
 
-export const ROOT_CALLER: Caller = { uid: 0, gid: 0, pid: 1, supplementaryGroup: -1 };
+export const ROOT_CALLER: Caller = {
+  uid: 0,
+  gid: 0,
+  pid: 1,
+  supplementaryGroup: -1,
+  umask: 0,
+  clearsPrivileges: false,
+};
 const BUFFER_BYTES = 1 << 20;
 
 export interface ListedEntry {

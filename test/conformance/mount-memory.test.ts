@@ -1,0 +1,4 @@
+import { mountEnvironment } from "./support/environments.js";
+import { conformanceSuite } from "./support/suite.js";
+
+conformanceSuite("memory mounted", () => mountEnvironment("memory"));

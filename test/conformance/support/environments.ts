@@ -1,0 +1,129 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MountedShare } from "../../host/mounted-share.js";
+import { Client, DEFAULT_INIT_FLAGS, InitFlag } from "../../support/frontend/index.js";
+import { type Capability, without } from "./capabilities.js";
+import type { Environment, FileSystemKind } from "./cases.js";
+import { ExecutorSystem, HostExecutor } from "./executor.js";
+import { RingsSystem } from "./rings-system.js";
+
+export type BackendName = "passthrough" | "memory";
+
+/** What our backends lack. */
+const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
+  passthrough: ["hugeFiles"],
+  memory: [],
+};
+/** What FUSE's kernel side does not pass on, whatever the server can do. */
+const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];
+const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", ...FUSE_LACKS];
+/** Locks live in the server for all processes at once. */
+const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {
+  passthrough: (directory) => ["--shared-dir", directory, "--xattr"],
+  memory: () => ["--backend", "memory", "--size", "256MiB"],
+};
+
+function scratchDirectory(): string {
+  return mkdtempSync(join(tmpdir(), "conformance-"));
+}
+
+/** A backend through the FUSE session and real rings. */
+export async function ringsEnvironment(backend: BackendName): Promise<Environment> {
+  const flags = DEFAULT_INIT_FLAGS | InitFlag.HANDLE_KILLPRIV_V2;
+  const args = backend === "passthrough" ? ["--xattr"] : [];
+  const client = await Client.mount({ backend, size: "256MiB", init: { flags }, args });
+  const lacks = [...BACKEND_LACKS[backend], ...NOT_OVER_RINGS];
+  const accepted = client.initReply?.flags ?? 0n;
+  if ((accepted & InitFlag.HANDLE_KILLPRIV_V2) === 0n) lacks.push("killPrivileges");
+  return {
+    name: `${backend} over rings`,
+    kind: backend,
+    system: new RingsSystem(client),
+    capabilities: without(...lacks),
+    close: async () => {
+      await client.unmount();
+    },
+  };
+}
+
+/** A directory of any mounted file system, on this host. */
+export async function directoryEnvironment(
+  name: string,
+  directory: string,
+  options: {
+    kind: FileSystemKind;
+    capabilities: ReadonlySet<Capability>;
+    close?: () => Promise<void>;
+  },
+): Promise<Environment> {
+  const executor = new HostExecutor();
+  const base = mkdtempSync(join(directory, "conformance-"));
+  execFileSync("chmod", ["755", base]);
+  const system = new ExecutorSystem(executor.wire, base);
+  return {
+    name,
+    kind: options.kind,
+    system,
+    capabilities: options.capabilities,
+    close: async () => {
+      system.remove(base);
+      await executor.close();
+      await options.close?.();
+    },
+  };
+}
+
+/** A backend's share, mounted on this host through /dev/fuse. */
+export async function mountEnvironment(backend: BackendName): Promise<Environment> {
+  const scratch = scratchDirectory();
+  const shared = join(scratch, "shared");
+  mkdirSync(shared);
+  const share = await MountedShare.open(SERVER_ARGS[backend](shared));
+  return directoryEnvironment(`${backend} mounted`, share.path, {
+    kind: backend,
+    capabilities: without(...BACKEND_LACKS[backend], ...FUSE_LACKS),
+    close: async () => {
+      const { mount, gateway, log } = await share.close();
+      rmSync(scratch, { recursive: true });
+      if (mount !== 0 || gateway !== 0 || log.includes("ERROR")) {
+        throw new Error(`mount ended with ${mount}, the server with ${gateway}:\n${log}`);
+      }
+    },
+  });
+}
+
+const REFERENCES = {
+  ext4: {
+    lacks: ["hugeFiles", "largeXattrs"],
+    mount: (scratch: string, target: string) => {
+      const image = join(scratch, "image");
+      execFileSync("truncate", ["-s", "512M", image]);
+      execFileSync("mkfs.ext4", ["-q", "-F", "-I", "256", "-O", "ea_inode", image]);
+      execFileSync("mount", ["-o", "loop,strictatime", image, target]);
+    },
+  },
+  tmpfs: {
+    lacks: ["collapseRange", "zeroRange"],
+    mount: (_scratch: string, target: string) => {
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=512m,strictatime", "conformance", target]);
+    },
+  },
+} satisfies Record<string, { lacks: Capability[]; mount(scratch: string, target: string): void }>;
+
+/** A file system of the kernel, which decides what is right. */
+export async function referenceEnvironment(kind: "ext4" | "tmpfs"): Promise<Environment> {
+  const scratch = scratchDirectory();
+  const target = join(scratch, "mount");
+  mkdirSync(target);
+  REFERENCES[kind].mount(scratch, target);
+  return directoryEnvironment(kind, target, {
+    kind,
+    capabilities: without(...REFERENCES[kind].lacks),
+    close: async () => {
+      execFileSync("umount", [target]);
+      rmSync(scratch, { recursive: true });
+    },
+  });
+}

@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { errorOf, type Stat } from "./actor.js";
 
+export { errorOf as outcomeOf } from "./actor.js";
 export { deepStrictEqual as same, ok as holds, strictEqual as equal };
 
 /** `action` fails with this errno. */

@@ -11,15 +11,15 @@ import { RingsSystem } from "./rings-system.js";
 
 export type BackendName = "passthrough" | "memory";
 
-/** What our backends lack. */
+/** What our backends lack: passthrough has what the file system below it has. */
 const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
-  passthrough: ["hugeFiles"],
-  memory: [],
+  passthrough: ["hugeFiles", "largeXattrs", "posixAcl", "inodeFlags", "tmpfile"],
+  memory: ["posixAcl", "inodeFlags", "tmpfile"],
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];
-const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", ...FUSE_LACKS];
-/** Locks live in the server for all processes at once. */
+const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", "fcntlLocks", "flock", ...FUSE_LACKS];
+const NOT_MOUNTED: readonly Capability[] = ["killPrivileges", ...FUSE_LACKS];
 const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {
   passthrough: (directory) => ["--shared-dir", directory, "--xattr"],
   memory: () => ["--backend", "memory", "--size", "256MiB"],
@@ -83,7 +83,7 @@ export async function mountEnvironment(backend: BackendName): Promise<Environmen
   const share = await MountedShare.open(SERVER_ARGS[backend](shared));
   return directoryEnvironment(`${backend} mounted`, share.path, {
     kind: backend,
-    capabilities: without(...BACKEND_LACKS[backend], ...FUSE_LACKS),
+    capabilities: without(...BACKEND_LACKS[backend], ...NOT_MOUNTED),
     close: async () => {
       const { mount, gateway, log } = await share.close();
       rmSync(scratch, { recursive: true });

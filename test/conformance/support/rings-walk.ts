@@ -56,6 +56,16 @@ export class PathWalker {
     this.#start = [root, this.entry(this.#client.lookup(ROOT, name), "begin")];
   }
 
+  /** Forgets what is not in `used`, as a kernel forgets what nobody uses. */
+  forgetUnused(used: ReadonlySet<bigint>): void {
+    const kept = new Set([...used, ...this.#start.map(({ nodeid }) => nodeid)]);
+    const nodes = [...this.#lookups]
+      .filter(([nodeid]) => !kept.has(nodeid))
+      .map(([nodeid, count]) => ({ nodeid, count }));
+    if (nodes.length > 0) this.#client.batchForget(nodes);
+    for (const { nodeid } of nodes) this.#lookups.delete(nodeid);
+  }
+
   /** Takes note of an entry that the server has given. */
   entry(outcome: Outcome<Entry>, what: string): Found {
     const { nodeid, attr } = checked(outcome, what);

@@ -2,7 +2,7 @@
 // `npm test`: sets up what is missing, checks types, runs the tests and ends with their counts.
 //
 //   npm test                       all groups
-//   npm test -- unit host          these groups: unit, integration, guest, host
+//   npm test -- unit host          these groups: unit, integration, guest, host, conformance
 //   npm test -- unit size          files of these groups whose path contains "size"
 
 import { spawnSync } from "node:child_process";
@@ -13,9 +13,9 @@ import { fileURLToPath } from "node:url";
 import { ensureSetupOrExit } from "./setup.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const GROUPS = ["unit", "integration", "guest", "host"];
+const GROUPS = ["unit", "integration", "guest", "host", "conformance"];
 /** Groups that need packages of their own. */
-const PACKAGE_SETS = /** @type {const} */ (["guest", "host"]);
+const PACKAGE_SETS = /** @type {const} */ (["guest", "host", "conformance"]);
 
 /** @typedef {{passed: number, failed: number, skipped: number}} Counts */
 

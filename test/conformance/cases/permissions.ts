@@ -1,4 +1,5 @@
 import { type Actor, O, S } from "../support/actor.js";
+import type { Capability } from "../support/capabilities.js";
 import { equal, fails, octal, outcomeOf } from "../support/assertions.js";
 import { ALICE, BOB, type Group, group, STAFF } from "../support/cases.js";
 
@@ -83,7 +84,12 @@ const files = group(
 );
 
 /** What takes search permission of a directory, and whether it takes write permission, too. */
-const IN_DIRECTORY: readonly { name: string; writes: boolean; use(actor: Actor): void }[] = [
+const IN_DIRECTORY: readonly {
+  name: string;
+  writes: boolean;
+  needs?: readonly Capability[];
+  use(actor: Actor): void;
+}[] = [
   { name: "stat", writes: false, use: (actor) => void actor.stat("d/f") },
   { name: "open", writes: false, use: (actor) => void actor.open("d/f") },
   { name: "readlink", writes: false, use: (actor) => void actor.readlink("d/link") },
@@ -91,7 +97,7 @@ const IN_DIRECTORY: readonly { name: string; writes: boolean; use(actor: Actor):
   { name: "mkdir", writes: true, use: (actor) => actor.mkdir("d/new") },
   { name: "symlink", writes: true, use: (actor) => actor.symlink("x", "d/new") },
   { name: "mknod", writes: true, use: (actor) => actor.mknod("d/new", S.IFREG | 0o644) },
-  { name: "link", writes: true, use: (actor) => actor.link("own", "d/new") },
+  { name: "link", writes: true, needs: ["hardLinks"], use: (actor) => actor.link("own", "d/new") },
   { name: "unlink", writes: true, use: (actor) => actor.unlink("d/f") },
   { name: "rmdir", writes: true, use: (actor) => actor.rmdir("d/sub") },
   { name: "rename out", writes: true, use: (actor) => actor.rename("d/f", "moved") },
@@ -110,19 +116,19 @@ function makeDirectory(root: Actor, alice: Actor, mode: number): void {
 const directories = group(
   "permissions of directories",
   (add) => {
-    for (const { name, writes, use } of IN_DIRECTORY) {
-      add(`${name} needs search permission`, ({ root, alice }) => {
+    for (const { name, writes, needs = [], use } of IN_DIRECTORY) {
+      add(`${name} needs search permission`, needs, ({ root, alice }) => {
         makeDirectory(root, alice, 0o776);
         fails("EACCES", () => use(alice));
       });
-      add(`${name} ${writes ? "needs" : "does not need"} write permission`, ({ root, alice }) => {
+      add(`${name} ${writes ? "needs" : "does not need"} write permission`, needs, ({ root, alice }) => {
         makeDirectory(root, alice, 0o775);
         equal(
           outcomeOf(() => use(alice)),
           writes ? "EACCES" : "ok",
         );
       });
-      add(`${name} works with search and write permission`, ({ root, alice }) => {
+      add(`${name} works with search and write permission`, needs, ({ root, alice }) => {
         makeDirectory(root, alice, 0o773);
         equal(
           outcomeOf(() => use(alice)),
@@ -148,24 +154,24 @@ const directories = group(
   ["kernel"],
 );
 
-const STICKY: readonly { name: string; use(actor: Actor): void }[] = [
+const STICKY: readonly { name: string; needs?: readonly Capability[]; use(actor: Actor): void }[] = [
   { name: "unlink", use: (actor) => actor.unlink("d/f") },
   { name: "rmdir", use: (actor) => actor.rmdir("d/sub") },
   { name: "rename away", use: (actor) => actor.rename("d/f", "d/g") },
   { name: "rename over", use: (actor) => actor.rename("own", "d/f") },
-  { name: "exchange", use: (actor) => actor.rename("own", "d/f", 2) },
+  { name: "exchange", needs: ["renameExchange"], use: (actor) => actor.rename("own", "d/f", 2) },
 ];
 
 const sticky = group(
   "sticky directories",
   (add) => {
-    for (const { name, use } of STICKY) {
+    for (const { name, needs = [], use } of STICKY) {
       for (const [who, fileOwner, directoryOwner, wanted] of [
         ["somebody else", 0, 0, "EPERM"],
         ["the file's owner", BOB, 0, "ok"],
         ["the directory's owner", 0, BOB, "ok"],
       ] as const) {
-        add(`${name} by ${who}: ${wanted}`, ({ root, bob }) => {
+        add(`${name} by ${who}: ${wanted}`, needs, ({ root, bob }) => {
           root.mkdir("d");
           root.create("d/f");
           root.mkdir("d/sub");
@@ -240,7 +246,7 @@ const ownership = group(
       fails("EACCES", () => bob.removexattr("f", "user.a"));
       equal(bob.getxattr("f", "user.a"), "1");
     });
-    add("trusted xattrs take privilege", ["trustedXattrs"], ({ root, alice }) => {
+    add("trusted xattrs take privilege", ["xattrs", "trustedXattrs"], ({ root, alice }) => {
       alice.create("f");
       root.setxattr("f", "trusted.a", "1");
       fails("ENODATA", () => alice.getxattr("f", "trusted.a"));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MountedShare } from "../../host/mounted-share.js";
 import { Client, DEFAULT_INIT_FLAGS, InitFlag } from "../../support/frontend/index.js";
-import { type Capability, without } from "./capabilities.js";
+import { ALL_CAPABILITIES, type Capability, without } from "./capabilities.js";
 import type { Environment, FileSystemKind } from "./cases.js";
 import { ExecutorSystem, HostExecutor } from "./executor.js";
 import { RingsSystem } from "./rings-system.js";
@@ -25,21 +25,33 @@ const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly 
   memory: () => ["--backend", "memory", "--size", "256MiB"],
 };
 
+function lacksOf(backend: BackendName, custom: CustomBackend | undefined): readonly Capability[] {
+  if (custom === undefined) return BACKEND_LACKS[backend];
+  return ALL_CAPABILITIES.filter((name) => !custom.declared.has(name));
+}
+
 function scratchDirectory(): string {
   return mkdtempSync(join(tmpdir(), "conformance-"));
 }
 
+/** A backend that is not ours, served in the place of ours. */
+export interface CustomBackend {
+  readonly kind: FileSystemKind;
+  /** What its author says that it can do. */
+  readonly declared: ReadonlySet<Capability>;
+}
+
 /** A backend through the FUSE session and real rings. */
-export async function ringsEnvironment(backend: BackendName): Promise<Environment> {
+export async function ringsEnvironment(backend: BackendName, custom?: CustomBackend): Promise<Environment> {
   const flags = DEFAULT_INIT_FLAGS | InitFlag.HANDLE_KILLPRIV_V2;
   const args = backend === "passthrough" ? ["--xattr"] : [];
   const client = await Client.mount({ backend, size: "256MiB", init: { flags }, args });
-  const lacks = [...BACKEND_LACKS[backend], ...NOT_OVER_RINGS];
+  const lacks = [...lacksOf(backend, custom), ...NOT_OVER_RINGS];
   const accepted = client.initReply?.flags ?? 0n;
   if ((accepted & InitFlag.HANDLE_KILLPRIV_V2) === 0n) lacks.push("killPrivileges");
   return {
     name: `${backend} over rings`,
-    kind: backend,
+    kind: custom?.kind ?? backend,
     system: new RingsSystem(client),
     capabilities: without(...lacks),
     close: async () => {
@@ -76,14 +88,17 @@ export async function directoryEnvironment(
 }
 
 /** A backend's share, mounted on this host through /dev/fuse. */
-export async function mountEnvironment(backend: BackendName): Promise<Environment> {
+export async function mountEnvironment(
+  backend: BackendName,
+  custom?: CustomBackend,
+): Promise<Environment> {
   const scratch = scratchDirectory();
   const shared = join(scratch, "shared");
   mkdirSync(shared);
   const share = await MountedShare.open(SERVER_ARGS[backend](shared));
   return directoryEnvironment(`${backend} mounted`, share.path, {
-    kind: backend,
-    capabilities: without(...BACKEND_LACKS[backend], ...NOT_MOUNTED),
+    kind: custom?.kind ?? backend,
+    capabilities: without(...lacksOf(backend, custom), ...NOT_MOUNTED),
     close: async () => {
       const { mount, gateway, log } = await share.close();
       rmSync(scratch, { recursive: true });

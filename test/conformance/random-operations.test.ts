@@ -32,7 +32,9 @@ function play(operations: readonly Operation[], scene: Scene): void {
   const actor = scene.process("root").become(0, 0, { umask: 0 });
   for (const operation of operations) {
     const wanted = modelError(() => operation.onModel(model));
-    expect(`${operation.text}: ${errorOf(() => operation.onFiles(actor))}`).toBe(`${operation.text}: ${wanted}`);
+    expect(`${operation.text}: ${errorOf(() => operation.onFiles(actor))}`).toBe(
+      `${operation.text}: ${wanted}`,
+    );
   }
   expect(listFiles(actor)).toEqual(model.listing());
 }
@@ -53,7 +55,12 @@ describe.each(environments)("random operations on $name", ({ name, open }) => {
       fc.property(operations, (sequence) => {
         play(sequence, new Scene(environment, `random-${++runs}`));
       }),
-      { seed: SEED, numRuns: 100_000, interruptAfterTimeLimit: SECONDS * 1000, markInterruptAsFailure: false },
+      {
+        seed: SEED,
+        numRuns: 100_000,
+        interruptAfterTimeLimit: SECONDS * 1000,
+        markInterruptAsFailure: false,
+      },
     );
     console.log(`${name}: ${runs} sequences of up to ${OPERATIONS} operations, seed ${SEED}`);
     expect(runs).toBeGreaterThan(10);

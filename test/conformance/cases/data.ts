@@ -69,7 +69,9 @@ const access = group("reading and writing", (add) => {
   });
   for (const size of [1, 511, 4095, 4096, 4097, 32768, 65536]) {
     add(`${size} bytes come back as they were`, ({ root }) => {
-      const data = Array.from({ length: size }, (_, i) => String.fromCharCode((i * 31 + (i >> 8)) & 255)).join("");
+      const data = Array.from({ length: size }, (_, i) =>
+        String.fromCharCode((i * 31 + (i >> 8)) & 255),
+      ).join("");
       root.create("f", data);
       equal(root.contents("f") === data, true);
       equal(root.stat("f").size, size);

@@ -15,7 +15,8 @@ const counted = (entries: readonly DirectoryEntry[], name: string) =>
 /** Reads on from the descriptor's position to the end. */
 function rest(root: Actor, fd: number, bytes: number): DirectoryEntry[] {
   const all: DirectoryEntry[] = [];
-  for (let part = root.getdents(fd, bytes); part.length > 0; part = root.getdents(fd, bytes)) all.push(...part);
+  for (let part = root.getdents(fd, bytes); part.length > 0; part = root.getdents(fd, bytes))
+    all.push(...part);
   return all;
 }
 

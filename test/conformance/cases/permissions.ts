@@ -1,6 +1,6 @@
 import { type Actor, O, S } from "../support/actor.js";
-import type { Capability } from "../support/capabilities.js";
 import { equal, fails, octal, outcomeOf } from "../support/assertions.js";
+import type { Capability } from "../support/capabilities.js";
 import { ALICE, BOB, type Group, group, STAFF } from "../support/cases.js";
 
 /** Who asks for a file of alice and the group 1003, and which of its permission bits count for him. */
@@ -31,20 +31,23 @@ const files = group(
           const others = 0o777 & ~(7 << shift);
           const mode = (granted ? 0 : others) | (bits << shift);
           const wanted = granted ? "ok" : "EACCES";
-          add(`${name} may ${granted ? "" : "not "}${way.name} with mode ${octal(mode)}`, ({ root, process }) => {
-            root.create("f");
-            root.chown("f", ALICE, STAFF);
-            root.chmod("f", mode);
-            const asker = become(process("asker"));
-            equal(
-              outcomeOf(() => asker.open("f", way.open)),
-              wanted,
-            );
-            equal(
-              outcomeOf(() => asker.access("f", way.bit)),
-              wanted,
-            );
-          });
+          add(
+            `${name} may ${granted ? "" : "not "}${way.name} with mode ${octal(mode)}`,
+            ({ root, process }) => {
+              root.create("f");
+              root.chown("f", ALICE, STAFF);
+              root.chmod("f", mode);
+              const asker = become(process("asker"));
+              equal(
+                outcomeOf(() => asker.open("f", way.open)),
+                wanted,
+              );
+              equal(
+                outcomeOf(() => asker.access("f", way.bit)),
+                wanted,
+              );
+            },
+          );
         }
       }
     }

@@ -172,7 +172,7 @@ const links = group("link", (add) => {
   });
   add("to another file system is EXDEV", ["hardLinks", "kernel"], ({ root }) => {
     root.create("f");
-    fails("EXDEV", () => root.link("f", "/dev/shm/conformance-f"));
+    fails("EXDEV", () => root.link("f", "/dev/conformance-f"));
   });
   add("in another directory", ["hardLinks"], ({ root }) => {
     root.mkdir("d");

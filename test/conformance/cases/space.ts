@@ -192,7 +192,9 @@ const copying = group(
       fails("EBADF", () => root.copyFileRange(from, 0, append, 0, 5));
     });
     add("of 64 KiB is exact", ({ root }) => {
-      const data = Array.from({ length: 65536 }, (_, i) => String.fromCharCode((i * 7 + (i >> 8)) & 255)).join("");
+      const data = Array.from({ length: 65536 }, (_, i) =>
+        String.fromCharCode((i * 7 + (i >> 8)) & 255),
+      ).join("");
       root.create("from", data);
       root.create("to");
       const [from, to] = [root.open("from"), root.open("to", O.RDWR)];

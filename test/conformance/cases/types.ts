@@ -1,5 +1,5 @@
-import { O, S } from "../support/actor.js";
 import type { Actor } from "../support/actor.js";
+import { O, S } from "../support/actor.js";
 import type { Capability } from "../support/capabilities.js";
 
 /** A kind of file, and how to make one. */
@@ -91,7 +91,12 @@ export const USERS: readonly User[] = [
   { name: "unlink", needs: [], takesLink: true, use: (actor, path) => actor.unlink(path) },
   { name: "readlink", needs: [], takesLink: true, use: (actor, path) => void actor.readlink(path) },
   { name: "rename away", needs: [], takesLink: true, use: (actor, path) => actor.rename(path, "moved") },
-  { name: "link from", needs: ["hardLinks"], takesLink: true, use: (actor, path) => actor.link(path, "more") },
+  {
+    name: "link from",
+    needs: ["hardLinks"],
+    takesLink: true,
+    use: (actor, path) => actor.link(path, "more"),
+  },
   { name: "setxattr", needs: ["xattrs"], use: (actor, path) => actor.setxattr(path, "user.a", "1") },
   { name: "getxattr", needs: ["xattrs"], use: (actor, path) => void actor.getxattr(path, "user.a") },
   { name: "listxattr", needs: ["xattrs"], use: (actor, path) => void actor.listxattr(path) },

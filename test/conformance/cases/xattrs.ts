@@ -111,7 +111,10 @@ const basics = group(
       root.symlink("f", "link");
       root.setxattr("link", "trusted.a", "file");
       root.setxattr("link", "trusted.a", "link", 0, false);
-      same([root.getxattr("f", "trusted.a"), root.getxattr("link", "trusted.a", 100, false)], ["file", "link"]);
+      same(
+        [root.getxattr("f", "trusted.a"), root.getxattr("link", "trusted.a", 100, false)],
+        ["file", "link"],
+      );
     });
     add("survive renames and are shared by links", ["hardLinks"], ({ root }) => {
       root.create("f");
@@ -132,15 +135,19 @@ const basics = group(
       root.setxattr("f", "trusted.a", "1");
       same([root.getxattr("f", "trusted.a"), root.listxattr("f")], ["1", ["trusted.a"]]);
     });
-    add("security.capability is kept, and cleared by a write", ["trustedXattrs", "kernel"], ({ root, alice }) => {
-      const capability = "\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-      root.create("f", "contents");
-      root.chmod("f", 0o777);
-      root.setxattr("f", "security.capability", capability);
-      equal(root.getxattr("f", "security.capability"), capability);
-      alice.write(alice.open("f", 1), "x");
-      fails("ENODATA", () => root.getxattr("f", "security.capability"));
-    });
+    add(
+      "security.capability is kept, and cleared by a write",
+      ["trustedXattrs", "kernel"],
+      ({ root, alice }) => {
+        const capability = "\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        root.create("f", "contents");
+        root.chmod("f", 0o777);
+        root.setxattr("f", "security.capability", capability);
+        equal(root.getxattr("f", "security.capability"), capability);
+        alice.write(alice.open("f", 1), "x");
+        fails("ENODATA", () => root.getxattr("f", "security.capability"));
+      },
+    );
   },
   ["xattrs"],
 );

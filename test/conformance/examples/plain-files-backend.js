@@ -5,7 +5,15 @@
 //     --capabilities=-hardLinks,-specialFiles,-xattrs,-posixAcl,-tmpfile,-inodeFlags
 //
 // A backend of its own extends Backend and implements its methods; this one takes most from another.
-import { EMLINK, EOPNOTSUPP, EPERM, ForwardingBackend, MemoryBackend, S_IFMT, S_IFREG } from "virtiofs-gateway";
+import {
+  EMLINK,
+  EOPNOTSUPP,
+  EPERM,
+  ForwardingBackend,
+  MemoryBackend,
+  S_IFMT,
+  S_IFREG,
+} from "virtiofs-gateway";
 
 const SIZE_BYTES = 256 * 1024 * 1024;
 

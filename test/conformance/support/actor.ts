@@ -373,7 +373,8 @@ export function errorOf(action: () => unknown): string {
 
 function decodeStat(values: readonly Value[]): Stat {
   const at = (index: number) => Number(values[index]);
-  const time = (index: number) => BigInt(values[index] ?? 0) * 1_000_000_000n + BigInt(values[index + 1] ?? 0);
+  const time = (index: number) =>
+    BigInt(values[index] ?? 0) * 1_000_000_000n + BigInt(values[index + 1] ?? 0);
   return {
     ino: BigInt(values[0] ?? 0),
     mode: at(1),

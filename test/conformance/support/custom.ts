@@ -4,9 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ALL_CAPABILITIES, CAPABILITIES, type Capability, isCapability } from "./capabilities.js";
 
 /** What is tested when nobody names a backend. */
-export const EXAMPLE_BACKEND = fileURLToPath(
-  new URL("../examples/plain-files-backend.js", import.meta.url),
-);
+export const EXAMPLE_BACKEND = fileURLToPath(new URL("../examples/plain-files-backend.js", import.meta.url));
 export const EXAMPLE_CAPABILITIES = "-hardLinks,-specialFiles,-xattrs,-posixAcl,-tmpfile,-inodeFlags";
 export const SERVE_BACKEND = fileURLToPath(new URL("../serve-backend.mjs", import.meta.url));
 

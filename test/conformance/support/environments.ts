@@ -88,10 +88,7 @@ export async function directoryEnvironment(
 }
 
 /** A backend's share, mounted on this host through /dev/fuse. */
-export async function mountEnvironment(
-  backend: BackendName,
-  custom?: CustomBackend,
-): Promise<Environment> {
+export async function mountEnvironment(backend: BackendName, custom?: CustomBackend): Promise<Environment> {
   const scratch = scratchDirectory();
   const shared = join(scratch, "shared");
   mkdirSync(shared);

@@ -1,7 +1,15 @@
 import { Lock, RELEASE_FLOCK_UNLOCK, Seek, WRITE_KILL_SUIDGID } from "../../support/frontend/index.js";
 import { FCNTL, FLOCK, O } from "./actor.js";
 import { setAttributes, statValues, timesChange } from "./rings-attributes.js";
-import { addFile, type Context, type Handler, lockRange, type OpenFile, openFile, type Words } from "./rings-system.js";
+import {
+  addFile,
+  type Context,
+  type Handler,
+  lockRange,
+  type OpenFile,
+  openFile,
+  type Words,
+} from "./rings-system.js";
 import { checked } from "./rings-walk.js";
 import { FileError } from "./system.js";
 

@@ -82,7 +82,9 @@ function openUnnamed(context: Context, path: string, flags: number, mode: number
   const { client, walker, process } = context;
   const directory = walker.find(path);
   if ((flags & WRITABLE) === 0) throw new FileError("EINVAL", path);
-  const body = new Body().u32(flags, (mode & 0o7777 & ~process.umask) | 0o100000, process.umask, 0).name("/").bytes;
+  const body = new Body()
+    .u32(flags, (mode & 0o7777 & ~process.umask) | 0o100000, process.umask, 0)
+    .name("/").bytes;
   const capacity = OUT_HEADER_BYTES + ENTRY_OUT_BYTES + OPEN_OUT_BYTES;
   const reply = client.request(Opcode.TMPFILE, directory.nodeid, body, capacity);
   if (reply.error !== null) throw new FileError(reply.error, path);
@@ -224,7 +226,9 @@ const statfs: Handler = (context, words) => {
   // A kernel forgets a deleted file as soon as nobody has it open; here that has to be in time for the count.
   context.walker.forgetUnused(new Set([...context.process.files.values()].map(({ file }) => file.nodeid)));
   const s = checked(context.client.statfs(target(context, words, 0).nodeid), "statfs");
-  return [s.blocks, s.blocksFree, s.blocksAvailable, s.files, s.filesFree, s.blockSize, s.nameLength].map(BigInt);
+  return [s.blocks, s.blocksFree, s.blocksAvailable, s.files, s.filesFree, s.blockSize, s.nameLength].map(
+    BigInt,
+  );
 };
 
 const followed = (follow: number) => (follow === 0 ? AT_SYMLINK_NOFOLLOW : 0);

@@ -116,13 +116,17 @@ export class RingsSystem implements System {
   /** @returns undefined when the call has to wait */
   #run(actor: string, operation: string, words: readonly Word[]): Value[] | undefined {
     const handler = HANDLERS[operation];
-    if (handler === undefined) throw new Error(`there is no request for ${operation}: the case needs a kernel`);
+    if (handler === undefined)
+      throw new Error(`there is no request for ${operation}: the case needs a kernel`);
     const process = this.#process(actor);
     const accepted = this.#client.initReply?.flags ?? 0n;
     const killsPrivileges = process.uid !== 0 && (accepted & InitFlag.HANDLE_KILLPRIV_V2) !== 0n;
     const { uid, gid, owner } = process;
     this.#client.credentials = { uid, gid, pid: owner };
-    return handler({ client: this.#client, walker: this.#walker, process, killsPrivileges }, new Words(words));
+    return handler(
+      { client: this.#client, walker: this.#walker, process, killsPrivileges },
+      new Words(words),
+    );
   }
 
   start(actor: string, operation: string, words: readonly Word[]): void {
@@ -184,4 +188,3 @@ export function lockRange(type: number, start: number, length: number) {
   const end = length === 0 ? 0x7fff_ffff_ffff_ffffn : BigInt(start) + BigInt(length) - 1n;
   return { start: BigInt(start), end, type: [Lock.READ, Lock.WRITE, Lock.UNLOCK][type] ?? type };
 }
-

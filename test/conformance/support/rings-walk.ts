@@ -1,4 +1,12 @@
-import { type Entry, type FuseClient, type Outcome, ROOT, S_IFDIR, S_IFLNK, S_IFMT } from "../../support/frontend/index.js";
+import {
+  type Entry,
+  type FuseClient,
+  type Outcome,
+  ROOT,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+} from "../../support/frontend/index.js";
 import { FileError } from "./system.js";
 
 const MAX_LINKS = 40;

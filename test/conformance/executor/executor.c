@@ -4,7 +4,8 @@
  *                              "err ERRNO"
  *   !ACTOR OPERATION WORD...   starts it and answers "ok" at once
  *   ?ACTOR MILLISECONDS        the reply of what was started, or "pending"
- *   reset DIRECTORY            ends all actors; the next ones start in DIRECTORY
+ *   begin DIRECTORY            ends all actors and makes a directory, in which the next ones start
+ *   leave                      ends all actors
  *   remove DIRECTORY           deletes a tree
  */
 #define _GNU_SOURCE
@@ -208,11 +209,20 @@ static void send_request(char* line, bool wait) {
   }
 }
 
-static void reset(char* line) {
-  char* directory = strtok(line, "\n");
+static void begin(char* line) {
+  const char* directory = strtok(line, "\n");
   end_actors();
   free(start_directory);
-  start_directory = directory == NULL ? NULL : strdup(directory);
+  start_directory = strdup(directory);
+  if (mkdir(directory, 0777) || chmod(directory, 0777)) {
+    printf("err %d\n", errno);
+  } else {
+    puts("ok");
+  }
+}
+
+static void leave(void) {
+  end_actors();
   puts("ok");
 }
 
@@ -231,8 +241,10 @@ int main(void) {
   /* Actors use 3 and 4 for themselves, whatever the parent has open. */
   while (open("/dev/null", O_RDONLY | O_CLOEXEC) < 4) continue;
   while (getline(&line, &size, stdin) > 0) {
-    if (strncmp(line, "reset ", 6) == 0) {
-      reset(line + 6);
+    if (strncmp(line, "begin ", 6) == 0) {
+      begin(line + 6);
+    } else if (strcmp(line, "leave\n") == 0) {
+      leave();
     } else if (strncmp(line, "remove ", 7) == 0) {
       remove_tree(line + 7);
     } else if (*line == '?') {

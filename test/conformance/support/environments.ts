@@ -12,14 +12,15 @@ import { RingsSystem } from "./rings-system.js";
 export type BackendName = "passthrough" | "memory";
 
 /** What our backends lack: passthrough has what the file system below it has. */
-const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
+export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
   passthrough: ["hugeFiles", "largeXattrs", "posixAcl", "inodeFlags", "tmpfile"],
   memory: ["posixAcl", "inodeFlags", "tmpfile"],
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];
 const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", "fcntlLocks", "flock", ...FUSE_LACKS];
-const NOT_MOUNTED: readonly Capability[] = ["killPrivileges", ...FUSE_LACKS];
+/** What a kernel's mount of a share lacks besides. */
+export const NOT_MOUNTED: readonly Capability[] = ["killPrivileges", ...FUSE_LACKS];
 const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {
   passthrough: (directory) => ["--shared-dir", directory, "--xattr"],
   memory: () => ["--backend", "memory", "--size", "256MiB"],

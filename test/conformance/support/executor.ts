@@ -10,6 +10,9 @@ const SOURCES = ["executor.c", "file-operations.c", "name-operations.c"].map((na
   fileURLToPath(new URL(`../executor/${name}`, import.meta.url)),
 );
 
+const TIMEOUT_MS = 40_000;
+const POLL_MS = 0.2;
+
 /** Compiles the executor; static, so that it runs in a guest without a C library, too. */
 export function compileExecutor(directory: string): string {
   const program = join(directory, "executor");
@@ -17,7 +20,7 @@ export function compileExecutor(directory: string): string {
   return program;
 }
 
-/** A pair of descriptors that lead to an executor. They block: calls are synchronous. */
+/** A pair of descriptors that lead to an executor. Calls are synchronous, whether they block or not. */
 export interface Wire {
   readonly requests: number;
   readonly replies: number;
@@ -37,16 +40,17 @@ export class ExecutorSystem implements System {
   }
 
   begin(name: string): void {
-    const directory = join(this.#base, name);
-    this.#ask("reset /", "reset");
-    this.call("root", "mkdir", [directory, 0o777]);
-    this.call("root", "chmod", [directory, 0o777]);
-    this.#ask(`reset ${directory}`, "reset");
+    this.#ask(`begin ${join(this.#base, name)}`, "begin");
+  }
+
+  /** Ends all actors; nobody is in the file system any more. */
+  leave(): void {
+    this.#ask("leave", "leave");
   }
 
   /** Ends all actors and deletes a tree. */
   remove(directory: string): void {
-    this.#ask("reset /", "reset");
+    this.leave();
     this.#ask(`remove ${directory}`, "remove");
   }
 
@@ -76,6 +80,20 @@ export class ExecutorSystem implements System {
     }
   }
 
+  /** Waits for bytes, also on a wire that does not block. @returns how many have come, 0 at its end */
+  #read(): number {
+    const until = Date.now() + TIMEOUT_MS;
+    for (;;) {
+      try {
+        return readSync(this.#wire.replies, this.#buffer);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+        if (Date.now() > until) throw new Error(`no reply within ${TIMEOUT_MS} ms`);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+      }
+    }
+  }
+
   #receive(): string {
     for (;;) {
       const end = this.#received.indexOf("\n");
@@ -84,7 +102,7 @@ export class ExecutorSystem implements System {
         this.#received = this.#received.slice(end + 1);
         return line;
       }
-      const count = readSync(this.#wire.replies, this.#buffer);
+      const count = this.#read();
       if (count === 0) throw new Error("the executor has ended");
       this.#received += this.#buffer.toString("latin1", 0, count);
     }

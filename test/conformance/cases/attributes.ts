@@ -78,7 +78,11 @@ const WRITES: readonly Write[] = [
   { name: "write", act: (actor) => void actor.write(actor.open("f", O.WRONLY), "x") },
   { name: "truncate", act: (actor) => actor.truncate("f", 1) },
   { name: "ftruncate", act: (actor) => actor.ftruncate(actor.open("f", O.RDWR), 1) },
-  { name: "open O_TRUNC", act: (actor) => void actor.open("f", O.RDWR | O.TRUNC) },
+  {
+    name: "open O_TRUNC",
+    needs: ["killPrivilegesOnOpen"],
+    act: (actor) => void actor.open("f", O.RDWR | O.TRUNC),
+  },
   {
     name: "fallocate",
     needs: ["fallocate", "kernel"],

@@ -25,6 +25,7 @@ export const CAPABILITIES = {
   hugeFiles: "files of 2^63 - 1 bytes",
   directoryLinks: "st_nlink of a directory counts its subdirectories",
   killPrivileges: "writing and truncating clear setuid and setgid",
+  killPrivilegesOnOpen: "opening with O_TRUNC clears setuid and setgid",
   atime: "reading updates atime",
   nanoseconds: "times keep nanoseconds",
   birthTime: "statx has a birth time",

@@ -20,7 +20,7 @@ export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>>
 const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];
 const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", "fcntlLocks", "flock", ...FUSE_LACKS];
 /** What a kernel's mount of a share lacks besides. */
-export const NOT_MOUNTED: readonly Capability[] = ["killPrivileges", ...FUSE_LACKS];
+export const NOT_MOUNTED: readonly Capability[] = ["killPrivilegesOnOpen", ...FUSE_LACKS];
 const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {
   passthrough: (directory) => ["--shared-dir", directory, "--xattr"],
   memory: () => ["--backend", "memory", "--size", "256MiB"],
@@ -49,7 +49,7 @@ export async function ringsEnvironment(backend: BackendName, custom?: CustomBack
   const client = await Client.mount({ backend, size: "256MiB", init: { flags }, args });
   const lacks = [...lacksOf(backend, custom), ...NOT_OVER_RINGS];
   const accepted = client.initReply?.flags ?? 0n;
-  if ((accepted & InitFlag.HANDLE_KILLPRIV_V2) === 0n) lacks.push("killPrivileges");
+  if ((accepted & InitFlag.HANDLE_KILLPRIV_V2) === 0n) lacks.push("killPrivileges", "killPrivilegesOnOpen");
   return {
     name: `${backend} over rings`,
     kind: custom?.kind ?? backend,

@@ -31,7 +31,9 @@ export async function guestEnvironment(kind: ShareKind): Promise<Environment> {
   const image = await addFixture(await ensureGuestImage(), [compileExecutor(scratch)], scratch);
   const gatewayArgs = kind.onHost ? ["--xattr"] : [];
   const session = await GuestSession.start({ kind, image, extraArgs: qemuArgs, gatewayArgs });
-  await session.run(`mkdir -p ${SHARE} && mount -t virtiofs share ${SHARE} && stty -F ${WIRE} 115200 raw -echo`);
+  await session.run(
+    `mkdir -p ${SHARE} && mount -t virtiofs share ${SHARE} && stty -F ${WIRE} 115200 raw -echo`,
+  );
   await session.run(`/fixture/executor <${WIRE} >${WIRE} 2>/dev/null &`);
   const system = new ExecutorSystem(wire, SHARE);
   return {

@@ -1,12 +1,11 @@
-/* Executes file system calls for the conformance suite: requests as lines on stdin, replies on stdout.
+/* Executes file system calls for the conformance suite: requests as lines on stdin, replies on
+ * stdout.
  *
- *   ACTOR OPERATION WORD...    runs it in the process ACTOR (forked when first named): "ok VALUE..." or
- *                              "err ERRNO"
- *   !ACTOR OPERATION WORD...   starts it and answers "ok" at once
- *   ?ACTOR MILLISECONDS        the reply of what was started, or "pending"
- *   begin DIRECTORY            ends all actors and makes a directory, in which the next ones start
- *   leave                      ends all actors
- *   remove DIRECTORY           deletes a tree
+ *   ACTOR OPERATION WORD...    runs it in the process ACTOR (forked when first named): "ok
+ * VALUE..." or "err ERRNO" !ACTOR OPERATION WORD...   starts it and answers "ok" at once ?ACTOR
+ * MILLISECONDS        the reply of what was started, or "pending" begin DIRECTORY            ends
+ * all actors and makes a directory, in which the next ones start leave                      ends
+ * all actors remove DIRECTORY           deletes a tree
  */
 #define _GNU_SOURCE
 #include "executor.h"
@@ -87,7 +86,8 @@ static void run_request(char* line, FILE* replies) {
   char* text = NULL;
   size_t size = 0;
   const char* name = strtok(line, " \n");
-  for (char* word = strtok(NULL, " \n"); word && request.count < MAX_WORDS; word = strtok(NULL, " \n")) {
+  for (char* word = strtok(NULL, " \n"); word && request.count < MAX_WORDS;
+       word = strtok(NULL, " \n")) {
     words[request.count++] = word;
   }
   const struct named_operation* op = name == NULL ? NULL : find_operation(name);

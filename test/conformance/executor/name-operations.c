@@ -80,10 +80,22 @@ static int print_stat(FILE* out, int at, const char* path, int flags) {
   struct statx s;
   if (statx(at, path, flags, STATX_BASIC_STATS | STATX_BTIME, &s)) return -1;
   long long values[] = {
-      (long long)s.stx_ino,   s.stx_mode,           s.stx_nlink,           s.stx_uid,
-      s.stx_gid,              s.stx_rdev_major,     s.stx_rdev_minor,      (long long)s.stx_size,
-      (long long)s.stx_blocks, s.stx_blksize,       s.stx_atime.tv_sec,    s.stx_atime.tv_nsec,
-      s.stx_mtime.tv_sec,     s.stx_mtime.tv_nsec,  s.stx_ctime.tv_sec,    s.stx_ctime.tv_nsec,
+      (long long)s.stx_ino,
+      s.stx_mode,
+      s.stx_nlink,
+      s.stx_uid,
+      s.stx_gid,
+      s.stx_rdev_major,
+      s.stx_rdev_minor,
+      (long long)s.stx_size,
+      (long long)s.stx_blocks,
+      s.stx_blksize,
+      s.stx_atime.tv_sec,
+      s.stx_atime.tv_nsec,
+      s.stx_mtime.tv_sec,
+      s.stx_mtime.tv_nsec,
+      s.stx_ctime.tv_sec,
+      s.stx_ctime.tv_nsec,
       s.stx_mask & STATX_BTIME ? s.stx_btime.tv_sec : -1,
       (long long)makedev(s.stx_dev_major, s.stx_dev_minor),
   };
@@ -128,8 +140,12 @@ OP(access) {
 OP(statfs) {
   struct statfs s;
   if (statfs(PATH(0), &s)) return -1;
-  long long values[] = {(long long)s.f_blocks, (long long)s.f_bfree, (long long)s.f_bavail,
-                        (long long)s.f_files,  (long long)s.f_ffree, s.f_bsize,
+  long long values[] = {(long long)s.f_blocks,
+                        (long long)s.f_bfree,
+                        (long long)s.f_bavail,
+                        (long long)s.f_files,
+                        (long long)s.f_ffree,
+                        s.f_bsize,
                         s.f_namelen};
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) print_number(out, values[i]);
   return 0;
@@ -179,7 +195,8 @@ OP(chdir) {
   return chdir(PATH(0));
 }
 
-/* prefix directory rounds: makes, renames, links, writes and deletes files beside others that do so. */
+/* prefix directory rounds: makes, renames, links, writes and deletes files beside others that do
+ * so. */
 OP(churn) {
   const char* prefix = PATH(0);
   const char* directory = PATH(1);

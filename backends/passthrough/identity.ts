@@ -98,14 +98,6 @@ export class IdentityMap {
     }
   }
 
-  get size(): number {
-    let size = 0;
-    for (const nodes of this.#devices.values()) {
-      size += nodes.size;
-    }
-    return size;
-  }
-
   *[Symbol.iterator](): Generator<PassthroughNode> {
     for (const nodes of this.#devices.values()) {
       yield* nodes.values();

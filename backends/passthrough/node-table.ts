@@ -51,11 +51,6 @@ export class NodeTable {
     return root;
   }
 
-  /** Nodes that the table holds. */
-  get size(): number {
-    return this.#nodes.size;
-  }
-
   /** Makes the node of a descriptor whose attributes `posix.attr` has, and takes the descriptor over. */
   addOpened(path: number): PassthroughNode {
     const node = new PassthroughNode(identityOf(posix.attr, this.#seen));
@@ -300,9 +295,7 @@ export class NodeTable {
       return directory;
     }
     const path = this.limited(posix.openPath(directory, node.name));
-    if (path < 0) {
-      return path === -ENOENT ? -ESTALE : path;
-    }
+    if (path < 0) return path === -ENOENT ? -ESTALE : path;
     if (!isSame(node, identityOf(posix.attr, this.#seen))) {
       posix.close(path);
       return -ESTALE;

@@ -62,8 +62,8 @@ napi_value Ioctl(napi_env env, napi_callback_info info) {
 // write(fd, from, offset, killSuidgid): bytes written; for what does not wait
 napi_value Write(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(static_cast<int>(
-      posix::Write(call.Fd(0), call.Bytes(1), call.Int64(2), call.Int32(3) == 1)));
+  return call.Return(
+      static_cast<int>(posix::Write(call.Fd(0), call.Bytes(1), call.Int64(2), call.Int32(3) == 1)));
 }
 
 // medium(fd): 2 memory, 1 disk, 0 other

@@ -136,11 +136,12 @@ class KeptValue {
 // writeSlowly(fd, from, offset, killSuidgid): bytes written; `from` must stay as it is
 napi_value WriteSlowly(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return Submit(call, [fd = Duplicate(call.Fd(0)), kept = KeptValue(env, call.value(1)),
-                       from = std::span<const std::byte>(call.Bytes(1)), offset = call.Int64(2),
-                       kill = call.Int32(3) == 1]() noexcept -> int64_t {
-    return posix::Write(fd.get(), from, offset, kill);
-  });
+  return Submit(call,
+                [fd = Duplicate(call.Fd(0)), kept = KeptValue(env, call.value(1)),
+                 from = std::span<const std::byte>(call.Bytes(1)), offset = call.Int64(2),
+                 kill = call.Int32(3) == 1]() noexcept -> int64_t {
+                  return posix::Write(fd.get(), from, offset, kill);
+                });
 }
 
 // readSlowly(fd, into, offset): bytes read

@@ -16,8 +16,8 @@ constexpr size_t kMaxHandleBytes = kHandleHeaderBytes + 128;
 // file system has none.
 [[nodiscard]] int NameToHandle(int fd, std::span<char> into) noexcept;
 
-// Opens a handle as a path (O_PATH). `mount` is an open descriptor (no O_PATH) on the mount whose id
-// the handle carries. ESTALE: the file is gone. EPERM: the process lacks CAP_DAC_READ_SEARCH.
+// Opens a handle as a path (O_PATH). `mount` is an open descriptor (no O_PATH) on the mount whose
+// id the handle carries. ESTALE: the file is gone. EPERM: the process lacks CAP_DAC_READ_SEARCH.
 [[nodiscard]] int OpenHandle(int mount, std::string_view handle) noexcept;
 
 }  // namespace gateway::posix

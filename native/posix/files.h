@@ -26,8 +26,8 @@ namespace gateway::posix {
 // The directory to serve, as a path.
 [[nodiscard]] int OpenRoot(const char* path, AttrWords out) noexcept;
 
-// The directory above `directory` as a path, if it lies below `root` or is `root`; ESTALE when the host
-// has moved it out. `root` is its own parent.
+// The directory above `directory` as a path, if it lies below `root` or is `root`; ESTALE when the
+// host has moved it out. `root` is its own parent.
 [[nodiscard]] int OpenParent(int directory, int root, AttrWords out) noexcept;
 
 // Opens again what `fd` stands for. Only for regular files and directories: opening anything else

@@ -2,7 +2,7 @@ import type { Lane } from "../native/lane.js";
 import { EAGAIN, EINTR, EIO } from "../vfs/errno.js";
 import type { LockTable } from "../vfs/lock-table.js";
 import { WaitGroup } from "../vfs/lock-waiters.js";
-import type { VfsHandle, VfsNode } from "../vfs/node.js";
+import type { VfsHandle } from "../vfs/node.js";
 
 /** One session's part of the share's lock table: its owners, and its requests that wait. */
 export class LockClient {
@@ -32,18 +32,6 @@ export class LockClient {
     }
     group.limit = this.#lane.holdLimit(queue);
     return group;
-  }
-
-  /** Unlocks what an owner has locked with fcntl(2). */
-  releaseOwner(node: VfsNode, low: number, high: number): void {
-    if (this.table.size > 0) {
-      this.table.posix.releaseOwner(node, this.owner(low, high));
-    }
-  }
-
-  /** Unlocks what an owner has locked with flock(2). */
-  releaseFlock(node: VfsNode, low: number, high: number): void {
-    this.table.flock.releaseOwner(node, this.owner(low, high));
   }
 
   /**

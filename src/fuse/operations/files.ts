@@ -78,11 +78,10 @@ function flush(session: FuseSession, request: Request): Awaitable<Status> {
   if (handle === undefined) {
     return BAD_HANDLE;
   }
-  const ownerLow = request.word(4);
-  const ownerHigh = request.word(5);
+  const owner = session.lockClient.owner(request.word(4), request.word(5));
   return whenReady(session.backend.flush(request.caller, handle), (status) => {
     // close(2) gives up all of the process's locks on the file, whatever else it had to say.
-    session.lockClient.releaseOwner(handle.node, ownerLow, ownerHigh);
+    session.lockClient.table.posix.releaseOwner(handle.node, owner);
     // A guest that hears ENOSYS sends no more FLUSH, and its locks would stay.
     return status === -ENOSYS ? 0 : status;
   });
@@ -94,7 +93,8 @@ function release(session: FuseSession, request: Request): Status {
     return BAD_HANDLE;
   }
   if ((request.word(3) & RELEASE_FLOCK_UNLOCK) !== 0) {
-    session.lockClient.releaseFlock(handle.node, request.word(4), request.word(5));
+    const owner = session.lockClient.owner(request.word(4), request.word(5));
+    session.lockClient.table.flock.releaseOwner(handle.node, owner);
   }
   session.closeHandle(handle, "file");
   return 0;

@@ -188,6 +188,8 @@ describe.each(BACKENDS)("locks on %s", (backend) => {
     file.set(1, write());
     const ticket = file.submit(2, write());
     const other = file.submit(3, write());
+    // An answer on their queue: both have been taken, which INTERRUPT on hiprio could overtake.
+    expectServes(fs);
     fs.interrupt(ticket);
     expect(fs.wait(ticket).error).toBe("EINTR");
     expectHeld(fs, other);

@@ -340,7 +340,7 @@ describe("limits", () => {
 
   test("a table full of locks of one handle is released at once", () => {
     const locks = new Locks();
-    for (let start = 0; start < 65_536; start++) {
+    for (let start = 0; start < 16_384; start++) {
       expect(locks.set("a", WRITE, start * 2, start * 2)).toBe(0);
     }
     expect(locks.set("a", WRITE, 1_000_000, 1_000_000)).toBe(-ENOLCK);

@@ -18,7 +18,7 @@ export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>>
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];
-const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", "fcntlLocks", "flock", ...FUSE_LACKS];
+const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", ...FUSE_LACKS];
 /** What a kernel's mount of a share lacks besides. */
 export const NOT_MOUNTED: readonly Capability[] = ["killPrivilegesOnOpen", ...FUSE_LACKS];
 const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {

@@ -46,8 +46,7 @@ const close: Handler = (context, words) => {
   }
   const { error } = client.flush(file.nodeid, fh, process.owner);
   if (open.references === 0) {
-    // RELEASE's flags are in the place of struct fuse_release_in.release_flags.
-    client.release(file.nodeid, fh, { flags: RELEASE_FLOCK_UNLOCK, lockOwner: process.owner });
+    client.release(file.nodeid, fh, { flags: RELEASE_FLOCK_UNLOCK, lockOwner: fh });
   }
   if (error !== null && error !== "ENOSYS") throw new FileError(error, "close");
   return [];

@@ -48,6 +48,12 @@ export class ExecutorSystem implements System {
     this.#ask("leave", "leave");
   }
 
+  /** Takes up contact over a wire on which something may be left from before. */
+  synchronize(): void {
+    this.#send("leave");
+    this.#receive();
+  }
+
   /** Ends all actors and deletes a tree. */
   remove(directory: string): void {
     this.leave();

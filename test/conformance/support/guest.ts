@@ -36,6 +36,7 @@ export async function guestEnvironment(kind: ShareKind): Promise<Environment> {
   );
   await session.run(`/fixture/executor <${WIRE} >${WIRE} 2>/dev/null &`);
   const system = new ExecutorSystem(wire, SHARE);
+  system.synchronize();
   return {
     name: `${kind.name} in a guest`,
     kind: kind.name,

@@ -31,6 +31,10 @@ export interface PassthroughOptions {
   readonly xattr: boolean;
   /** Pass O_DIRECT on to the host's files. */
   readonly allowDirectIo: boolean;
+  /** Reach inodes by file handles instead of an open descriptor each. */
+  readonly inodeFileHandles?: "never" | "prefer" | "mandatory";
+  /** Keep POSIX ACLs: apply the caller's umask unless the parent has a default ACL. */
+  readonly posixAcl?: boolean;
   readonly logger: Logger;
 }
 

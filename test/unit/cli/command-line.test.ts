@@ -119,7 +119,7 @@ describe("an error names option, expectation and value", () => {
     [[...HOST, "--log-format", "xml"], '--log-format: expected one of text, json, got "xml"'],
     [[...HOST, "--read-only"], "unknown option --read-only: did you mean --readonly?"],
     [[...HOST, "--shared_dir=/x"], "unknown option --shared_dir: did you mean --shared-dir?"],
-    [[...HOST, "--writeback"], "unknown option --writeback: see --help"],
+    [[...HOST, "--dax-window"], "unknown option --dax-window: see --help"],
     [[...HOST, "-d"], "unknown option -d: see --help"],
     [[...HOST, "--re\u001bad\nonly"], "unknown option --re\\u001bad\\nonly: did you mean --readonly?"],
     [[...HOST, "--readonly=yes"], '--readonly takes no value, got "yes"'],

@@ -72,6 +72,9 @@ function shareSettings(options: RawOptions): Record<string, unknown> {
       settings[name] = isNumber(name, value) ? Number(value) : value;
     }
   }
+  if (settings.posixAcl === true) {
+    settings.posixAcl = "always";
+  }
   return settings;
 }
 

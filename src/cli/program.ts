@@ -93,8 +93,7 @@ export function createProgram(): Command {
     .version(`virtiofs-gateway ${packageVersion()}`, "-V, --version", "print the version and exit")
     .addHelpText("after", EXAMPLES);
   for (const [flags, description] of OPTIONS) {
-    const option = new Option(flags, description);
-    program.addOption(option.optional ? option.preset("always") : option);
+    program.option(flags, description);
   }
   // virtiofsd's old name; an event keeps "the last one wins" true across both names.
   program.addOption(new Option("--socket <path>").hideHelp());

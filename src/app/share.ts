@@ -14,9 +14,11 @@ const REQUEST_QUEUES = 1;
 
 const EXIT_DISCONNECTED = 0;
 
-function sessionFeatures(config: ShareConfig): SessionFeatures {
+/** Without a page cache, guests clear setuid and setgid at writes only by way of the server. */
+function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): SessionFeatures {
   const { writeback, readdirplus, allowMmap, announceSubmounts, killprivV2, posixAcl } = config;
-  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges: killprivV2, posixAcl };
+  const killPrivileges = killprivV2 ?? directIo;
+  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges, posixAcl };
 }
 
 /** One share: a socket, one front-end, one backend. It runs once. */
@@ -62,7 +64,7 @@ export class Share {
       backend: this.#backend,
       root,
       cachePolicy: this.#cachePolicy,
-      features: sessionFeatures(this.#config),
+      features: sessionFeatures(this.#config, this.#cachePolicy),
       logger,
     });
     const server = new VhostServer({ socketPath, tag, requestQueues: REQUEST_QUEUES, lane, logger });

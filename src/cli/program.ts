@@ -51,8 +51,12 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "POSIX ACLs: never, auto (where guest and backend have them) or always, which is also meant without a mode;" +
       " implies --xattr (default: never)",
   ],
-  ["--killpriv-v2", "the server, not the guest, clears setuid and setgid when files are changed"],
-  ["--no-killpriv-v2", "leave that to the guest (default)"],
+  [
+    "--killpriv-v2",
+    "the server, not the guest, clears setuid and setgid when files are changed (default where file data is not" +
+      " cached)",
+  ],
+  ["--no-killpriv-v2", "leave that to the guest (default where it is cached)"],
   ["--announce-submounts", "mount points in the share are file systems of their own in the guest (default)"],
   ["--no-announce-submounts", "they look like directories of the share"],
   [

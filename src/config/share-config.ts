@@ -127,9 +127,14 @@ const commonFields = {
   posixAcl: z
     ._default(oneOf(POSIX_ACL_MODES), "never")
     .check(z.describe("POSIX ACLs: never, auto where guest and backend have them, always; implies xattr")),
-  killprivV2: z
-    ._default(flag, false)
-    .check(z.describe("The server, not the guest, clears setuid and setgid when files are changed")),
+  killprivV2: z.optional(
+    flag.check(
+      z.describe(
+        "The server, not the guest, clears setuid and setgid when files are changed; unless given, only where file" +
+          " data is not cached",
+      ),
+    ),
+  ),
   announceSubmounts: z
     ._default(flag, true)
     .check(z.describe("The guest sees mount points in the share as file systems of their own")),

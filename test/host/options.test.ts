@@ -13,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MountedShare, whyNoHostMounts } from "./mounted-share.js";
 
 const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-options-"));
+chmodSync(directory, 0o755);
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const passthrough = ["--shared-dir", directory];

@@ -114,6 +114,8 @@ test.each([
   [[], InitFlag.SUBMOUNTS, true],
   [["--cache=metadata", "--writeback"], InitFlag.WRITEBACK_CACHE, false],
   [[], InitFlag.HANDLE_KILLPRIV_V2, false],
+  [["--cache=metadata"], InitFlag.HANDLE_KILLPRIV_V2, true],
+  [["--cache=never", "--no-killpriv-v2"], InitFlag.HANDLE_KILLPRIV_V2, false],
   [[], InitFlag.POSIX_ACL, false],
 ] as const)("%o: INIT flag %s is %o", async (args, flag, is) => {
   const fs = await mount({ args, init: { flags: (1n << 64n) - 1n } });

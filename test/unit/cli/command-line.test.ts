@@ -97,7 +97,8 @@ describe("a share", () => {
     const on = ["--killpriv-v2", "--announce-submounts"];
     expect(share(...HOST, ...on, ...off)).toMatchObject({ killprivV2: false, announceSubmounts: false });
     expect(share(...HOST, ...off, ...on)).toMatchObject({ killprivV2: true, announceSubmounts: true });
-    expect(share(...HOST)).toMatchObject({ killprivV2: false, announceSubmounts: true, readdirplus: true });
+    expect(share(...HOST)).toMatchObject({ announceSubmounts: true, readdirplus: true });
+    expect(share(...HOST).killprivV2).toBeUndefined();
   });
 
   it("reads --xattrmap", () => {

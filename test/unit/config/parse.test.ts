@@ -27,7 +27,6 @@ describe("parseShareConfig", () => {
       readdirplus: true,
       xattr: false,
       posixAcl: "never",
-      killprivV2: false,
       announceSubmounts: true,
       allowDirectIo: false,
       inodeFileHandles: "prefer",

@@ -20,7 +20,8 @@ const passthrough = ["--shared-dir", directory];
 const memory = ["--backend", "memory", "--size", "256MiB"];
 const shares = [
   { args: [...passthrough, "--writeback"] },
-  { args: [...memory, "--writeback"] },
+  { args: [...passthrough, "--cache=metadata", "--posix-acl=auto"] },
+  { args: [...memory, "--killpriv-v2"] },
   { args: [...memory, "--cache=never", "--allow-mmap", "--no-readdirplus", "--negative-timeout=5"] },
   { args: [...memory, "--cache=always", "--writeback", "--xattrmap=:map::user.virtiofs.:"] },
 ];

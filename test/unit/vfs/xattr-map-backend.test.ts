@@ -29,9 +29,10 @@ describe.each([false, true])("XattrMapBackend (over a backend that waits: %o)", 
   let root: VfsNode;
   const out = new Uint32Array(ATTR_WORDS);
 
-  beforeEach(() => {
+  beforeEach(async () => {
     memory = new MemoryBackend({ sizeBytes: 1 << 20, inodeLimit: 100 });
-    root = memory.start();
+    const backend: Backend = memory;
+    root = await backend.start();
   });
   afterEach(() => memory.stop());
 

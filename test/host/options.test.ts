@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -16,11 +17,14 @@ const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-options-"));
 chmodSync(directory, 0o755);
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const passthrough = ["--shared-dir", directory];
+const passthrough = (name: string) => {
+  mkdirSync(join(directory, name));
+  return ["--shared-dir", join(directory, name)];
+};
 const memory = ["--backend", "memory", "--size", "256MiB"];
 const shares = [
-  { args: [...passthrough, "--writeback"] },
-  { args: [...passthrough, "--cache=metadata", "--posix-acl=auto"] },
+  { args: [...passthrough("writeback"), "--writeback"] },
+  { args: [...passthrough("metadata"), "--cache=metadata", "--allow-mmap", "--posix-acl=auto"] },
   { args: [...memory, "--killpriv-v2"] },
   { args: [...memory, "--cache=never", "--allow-mmap", "--no-readdirplus", "--negative-timeout=5"] },
   { args: [...memory, "--cache=always", "--writeback", "--xattrmap=:map::user.virtiofs.:"] },

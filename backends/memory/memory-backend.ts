@@ -64,6 +64,8 @@ export interface MemoryBackendOptions {
   readonly inodeLimit?: number;
   /** Permission bits of the root directory, which root owns: 01777 by default. */
   readonly rootMode?: number;
+  /** Keep POSIX ACLs: apply the caller's umask unless the parent has a default ACL. */
+  readonly posixAcl?: boolean;
   readonly logger?: Logger;
 }
 

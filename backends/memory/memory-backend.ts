@@ -33,6 +33,7 @@ import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { changeAttributes, checkAccess } from "./change-attributes.js";
 import { allocate, copyRange, openFile, readFile, seek, writeFile } from "./file-data.js";
+import { inodeIoctl } from "./inode-flags.js";
 import {
   DirectoryNode,
   FileNode,
@@ -47,6 +48,7 @@ import { MemoryStore } from "./store.js";
 import { MemoryTree } from "./tree.js";
 import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.js";
 
+const O_ACCMODE = 3;
 const O_EXCL = 0o200;
 const NAME_LIMIT_BYTES = 255;
 /** Largest heap that an inode with a long name takes: what bounds inodes when nobody else does. */
@@ -64,6 +66,8 @@ export interface MemoryBackendOptions {
   readonly inodeLimit?: number;
   /** Permission bits of the root directory, which root owns: 01777 by default. */
   readonly rootMode?: number;
+  /** Keep POSIX ACLs as extended attributes, in step with modes, and inherit default ACLs. */
+  readonly posixAcl?: boolean;
   readonly logger?: Logger;
 }
 
@@ -78,14 +82,7 @@ function defaultInodeLimit(): number {
  * to decide (default_permissions).
  */
 export class MemoryBackend extends Backend {
-  readonly capabilities: BackendCapabilities = {
-    hardLinks: true,
-    specialFiles: true,
-    xattrs: true,
-    changesOutside: false,
-    posixAcl: false,
-    parents: false,
-  };
+  readonly capabilities: BackendCapabilities;
   readonly #limitPages: number;
   readonly #inodeLimit: number;
   readonly #rootMode: number;
@@ -94,6 +91,14 @@ export class MemoryBackend extends Backend {
 
   constructor(options: MemoryBackendOptions) {
     super();
+    this.capabilities = {
+      hardLinks: true,
+      specialFiles: true,
+      xattrs: true,
+      changesOutside: false,
+      posixAcl: options.posixAcl ?? false,
+      parents: true,
+    };
     this.#limitPages = Math.ceil(options.sizeBytes / ARENA_PAGE_BYTES);
     this.#inodeLimit = options.inodeLimit ?? defaultInodeLimit();
     this.#rootMode = options.rootMode ?? DEFAULT_ROOT_MODE;
@@ -111,7 +116,7 @@ export class MemoryBackend extends Backend {
   }
 
   override start(): VfsNode {
-    const store = new MemoryStore(openArena(this.#limitPages), this.#inodeLimit);
+    const store = new MemoryStore(openArena(this.#limitPages), this.#inodeLimit, this.capabilities.posixAcl);
     this.#tree = new MemoryTree(store, this.#rootMode);
     return this.#tree.root;
   }
@@ -252,9 +257,9 @@ export class MemoryBackend extends Backend {
     return rename(this.#started, caller, { parent, name }, { parent: newParent, name: newName }, flags);
   }
 
-  override open(_caller: Caller, node: VfsNode, flags: number): Result<VfsHandle> {
+  override open(caller: Caller, node: VfsNode, flags: number): Result<VfsHandle> {
     if (node instanceof FileNode) {
-      return openFile(this.#store, node, flags);
+      return openFile(this.#store, caller, node, flags);
     }
     if (node instanceof DirectoryNode) {
       return -EISDIR;
@@ -285,12 +290,49 @@ export class MemoryBackend extends Backend {
     return handle;
   }
 
+  override tmpfile(
+    caller: Caller,
+    parent: VfsNode,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Result<VfsHandle> {
+    if ((flags & O_ACCMODE) === 0) {
+      return -EINVAL;
+    }
+    const node = this.#started.createUnnamed(caller, parent, mode, (flags & O_EXCL) === 0);
+    if (typeof node === "number") {
+      return node;
+    }
+    const handle = openFile(this.#store, caller, node, flags & ~O_EXCL);
+    if (typeof handle === "number") {
+      this.#store.dispose(node);
+      return handle;
+    }
+    this.#store.fillAttributes(node, out);
+    return handle;
+  }
+
+  override parentOf(_caller: Caller, node: VfsNode, out: AttrRecord): Result<VfsNode> {
+    return this.#show(this.#started.parentOf(node), out);
+  }
+
+  override ioctl(
+    caller: Caller,
+    handle: VfsHandle,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+  ): Status {
+    return inodeIoctl(this.#store, caller, handle.node as MemoryNode, command, input, into);
+  }
+
   override read(_caller: Caller, handle: VfsHandle, offset: number, into: Uint8Array): Status {
     return readFile(this.#store, handle as MemoryFileHandle, offset, into);
   }
 
-  override write(_caller: Caller, handle: VfsHandle, offset: number, from: Uint8Array): Status {
-    return writeFile(this.#store, handle as MemoryFileHandle, offset, from);
+  override write(caller: Caller, handle: VfsHandle, offset: number, from: Uint8Array): Status {
+    return writeFile(this.#store, caller, handle as MemoryFileHandle, offset, from);
   }
 
   override flush(): Status {
@@ -340,7 +382,7 @@ export class MemoryBackend extends Backend {
   }
 
   override getxattr(caller: Caller, node: VfsNode, name: string, into: Uint8Array): Status {
-    return getXattr(caller, node as MemoryNode, name, into);
+    return getXattr(this.#store, caller, node as MemoryNode, name, into);
   }
 
   override listxattr(caller: Caller, node: VfsNode, into: Uint8Array): Status {
@@ -356,13 +398,13 @@ export class MemoryBackend extends Backend {
   }
 
   override fallocate(
-    _caller: Caller,
+    caller: Caller,
     handle: VfsHandle,
     mode: number,
     offset: bigint,
     length: bigint,
   ): Status {
-    return allocate(this.#store, handle as MemoryFileHandle, mode, offset, length);
+    return allocate(this.#store, caller, handle as MemoryFileHandle, mode, offset, length);
   }
 
   override lseek(_caller: Caller, handle: VfsHandle, offset: bigint, whence: number): Result<bigint> {
@@ -370,7 +412,7 @@ export class MemoryBackend extends Backend {
   }
 
   override copyFileRange(
-    _caller: Caller,
+    caller: Caller,
     from: VfsHandle,
     fromOffset: bigint,
     to: VfsHandle,
@@ -378,7 +420,7 @@ export class MemoryBackend extends Backend {
     length: bigint,
   ): Result<bigint> {
     const [source, target] = [from as MemoryFileHandle, to as MemoryFileHandle];
-    return copyRange(this.#store, source, fromOffset, target, toOffset, length);
+    return copyRange(this.#store, caller, source, fromOffset, target, toOffset, length);
   }
 
   /** Fills `out` when there is a node to show; errors pass through. */

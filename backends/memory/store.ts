@@ -21,14 +21,17 @@ export class MemoryStore {
   readonly arena: Arena;
   /** Inodes that may exist, or 0 for no limit. */
   readonly inodeLimit: number;
+  /** ACLs are kept and inherited. */
+  readonly posixAcl: boolean;
   #nextIno = 1;
   #inodeSpace = 0;
   #xattrBytes = 0;
   #xattrPages = 0;
 
-  constructor(arena: Arena, inodeLimit: number) {
+  constructor(arena: Arena, inodeLimit: number, posixAcl: boolean) {
     this.arena = arena;
     this.inodeLimit = inodeLimit;
+    this.posixAcl = posixAcl;
   }
 
   nextIno(): number {
@@ -64,6 +67,23 @@ export class MemoryStore {
     }
     this.#xattrBytes += bytes;
     this.#xattrPages = pages;
+    return true;
+  }
+
+  /** Sets an extended attribute, or takes it away (undefined). False when there is no room. */
+  putXattr(node: MemoryNode, name: string, value: Uint8Array | undefined): boolean {
+    const old = node.xattrs?.get(name);
+    const before = old === undefined ? 0 : xattrBytes(name, old);
+    const after = value === undefined ? 0 : xattrBytes(name, value);
+    if (after !== before && !this.takeXattrBytes(after - before)) {
+      return false;
+    }
+    if (value !== undefined) {
+      node.xattrs ??= new Map();
+      node.xattrs.set(name, value);
+    } else if (node.xattrs?.delete(name) && node.xattrs.size === 0) {
+      node.xattrs = undefined;
+    }
     return true;
   }
 

@@ -17,6 +17,7 @@ import {
 import { Backend, type BackendCapabilities } from "../../src/vfs/backend.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import {
+  type Awaitable,
   EEXIST,
   EINVAL,
   EISDIR,
@@ -34,6 +35,7 @@ import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { changeAttributes, checkAccess } from "./change-attributes.js";
 import { allocate, copyRange, openFile, readFile, seek, writeFile } from "./file-data.js";
 import { inodeIoctl } from "./inode-flags.js";
+import { checkSavePath, saveTree, seedTree } from "./keep.js";
 import {
   DirectoryNode,
   FileNode,
@@ -68,6 +70,10 @@ export interface MemoryBackendOptions {
   readonly rootMode?: number;
   /** Keep POSIX ACLs as extended attributes, in step with modes, and inherit default ACLs. */
   readonly posixAcl?: boolean;
+  /** A directory or a tar archive that the share starts as a copy of; its root's attributes are the root's. */
+  readonly seed?: string;
+  /** A tar archive that the share is saved as when it stops. */
+  readonly save?: string;
   readonly logger?: Logger;
 }
 
@@ -85,7 +91,7 @@ export class MemoryBackend extends Backend {
   readonly capabilities: BackendCapabilities;
   readonly #limitPages: number;
   readonly #inodeLimit: number;
-  readonly #rootMode: number;
+  readonly #options: MemoryBackendOptions;
   readonly #scratch: AttrRecord = new Uint32Array(ATTR_WORDS);
   #tree: MemoryTree | undefined;
 
@@ -101,7 +107,7 @@ export class MemoryBackend extends Backend {
     };
     this.#limitPages = Math.ceil(options.sizeBytes / ARENA_PAGE_BYTES);
     this.#inodeLimit = options.inodeLimit ?? defaultInodeLimit();
-    this.#rootMode = options.rootMode ?? DEFAULT_ROOT_MODE;
+    this.#options = options;
   }
 
   get #store(): MemoryStore {
@@ -115,13 +121,37 @@ export class MemoryBackend extends Backend {
     return this.#tree;
   }
 
-  override start(): VfsNode {
+  override start(): Awaitable<VfsNode> {
+    const { seed, save, rootMode = DEFAULT_ROOT_MODE } = this.#options;
+    if (save !== undefined) {
+      checkSavePath(save);
+    }
     const store = new MemoryStore(openArena(this.#limitPages), this.#inodeLimit, this.capabilities.posixAcl);
-    this.#tree = new MemoryTree(store, this.#rootMode);
-    return this.#tree.root;
+    const tree = new MemoryTree(store, rootMode);
+    this.#tree = tree;
+    return seed === undefined ? tree.root : this.#seed(tree, seed);
   }
 
-  override stop(): void {
+  async #seed(tree: MemoryTree, path: string): Promise<VfsNode> {
+    try {
+      await seedTree(tree, path, this.#options.logger);
+    } catch (err) {
+      this.#close();
+      throw err;
+    }
+    return tree.root;
+  }
+
+  override stop(): Awaitable<void> {
+    const { save } = this.#options;
+    if (save === undefined || this.#tree === undefined) {
+      this.#close();
+      return;
+    }
+    return saveTree(this.#tree, save, this.#options.logger).finally(() => this.#close());
+  }
+
+  #close(): void {
     this.#tree?.store.arena.close();
     this.#tree = undefined;
   }

@@ -259,3 +259,21 @@ function sizeOf(node: MemoryNode): number {
 function blocksOf(node: MemoryNode): number {
   return node instanceof SymlinkNode && node.target.length >= LONG_SYMLINK_BYTES ? PAGE_BYTES / 512 : 0;
 }
+
+/** When contents were last read and changed. */
+export function nodeTimes(
+  store: MemoryStore,
+  node: MemoryNode,
+): Record<"atime" | "mtime", { seconds: number; nanoseconds: number }> {
+  const { words } = store.arena;
+  if (node instanceof FileNode && node.file !== NO_FILE && store.arena.stat(node.file) === 0) {
+    return {
+      atime: { seconds: seconds(words, ArenaWord.ATIME), nanoseconds: words[ArenaWord.ATIME_NSEC] as number },
+      mtime: { seconds: seconds(words, ArenaWord.MTIME), nanoseconds: words[ArenaWord.MTIME_NSEC] as number },
+    };
+  }
+  return {
+    atime: { seconds: node.atime, nanoseconds: node.atimeNsec },
+    mtime: { seconds: node.mtime, nanoseconds: node.mtimeNsec },
+  };
+}

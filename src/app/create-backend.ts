@@ -18,6 +18,8 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
   return new MemoryBackend({
     sizeBytes: config.size,
     ...(config.inodes !== undefined && { inodeLimit: config.inodes }),
+    ...(config.seed !== undefined && { seed: config.seed }),
+    ...(config.save !== undefined && { save: config.save }),
     logger,
   });
 }

@@ -9,7 +9,7 @@ const DEFAULT = "system.posix_acl_default";
 const [USER_OBJ, NAMED_USER, GROUP_OBJ, NAMED_GROUP, MASK, OTHER] = [1, 2, 4, 8, 0x10, 0x20] as const;
 const NONE = 0xffff_ffff;
 
-type Entry = [tag: number, permissions: number, id?: number];
+type Entry = [tag: number, permissions: number, id?: number | undefined];
 
 function acl(entries: Entry[], version = 2): Buffer {
   const value = Buffer.alloc(4 + entries.length * 8);

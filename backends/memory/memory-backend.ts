@@ -1,18 +1,9 @@
-import { totalmem } from "node:os";
-import { getHeapStatistics } from "node:v8";
 import { ARENA_PAGE_BYTES, openArena } from "../../src/native/arena.js";
 import {
   ATTR_WORDS,
   type AttributeChange,
   type AttrRecord,
   type FileSystemStatistics,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
 } from "../../src/vfs/attributes.js";
 import { Backend, type BackendCapabilities } from "../../src/vfs/backend.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
@@ -25,12 +16,10 @@ import {
   ENOENT,
   ENOTDIR,
   ENXIO,
-  EPERM,
   type Result,
   type Status,
 } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
-import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { changeAttributes, checkAccess } from "./change-attributes.js";
 import { allocate, copyRange, openFile, readFile, seek, writeFile } from "./file-data.js";
@@ -44,6 +33,7 @@ import {
   type MemoryNode,
   SymlinkNode,
 } from "./nodes.js";
+import { DEFAULT_ROOT_MODE, defaultInodeLimit, type MemoryBackendOptions } from "./options.js";
 import { fillDirectory } from "./read-directory.js";
 import { rename } from "./rename.js";
 import { MemoryStore } from "./store.js";
@@ -52,35 +42,6 @@ import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.js";
 
 const O_ACCMODE = 3;
 const O_EXCL = 0o200;
-const NAME_LIMIT_BYTES = 255;
-/** Largest heap that an inode with a long name takes: what bounds inodes when nobody else does. */
-const HEAP_BYTES_PER_INODE = 1024;
-const DEFAULT_ROOT_MODE = 0o1777;
-
-/** What a memory share is made of. */
-export interface MemoryBackendOptions {
-  /** Bytes that contents, long symbolic links and extended attributes may have together. */
-  readonly sizeBytes: number;
-  /**
-   * Inodes that may exist, each further name of one counted again; 0 for no limit. By default as many
-   * as half the host's memory has pages (tmpfs), and not more than the JavaScript heap can hold.
-   */
-  readonly inodeLimit?: number;
-  /** Permission bits of the root directory, which root owns: 01777 by default. */
-  readonly rootMode?: number;
-  /** Keep POSIX ACLs as extended attributes, in step with modes, and inherit default ACLs. */
-  readonly posixAcl?: boolean;
-  /** A directory or a tar archive that the share starts as a copy of; its root's attributes are the root's. */
-  readonly seed?: string;
-  /** A tar archive that the share is saved as when it stops. */
-  readonly save?: string;
-  readonly logger?: Logger;
-}
-
-function defaultInodeLimit(): number {
-  const heapBytes = getHeapStatistics().heap_size_limit;
-  return Math.floor(Math.min(totalmem() / 2 / ARENA_PAGE_BYTES, heapBytes / 2 / HEAP_BYTES_PER_INODE));
-}
 
 /**
  * A share in memory that follows tmpfs: files in an arena that native code reads and writes, names and
@@ -164,17 +125,7 @@ export class MemoryBackend extends Backend {
   }
 
   override statfs(): FileSystemStatistics {
-    const free = this.#limitPages - this.#store.arena.usedPages();
-    return {
-      blocks: this.#limitPages,
-      blocksFree: free,
-      blocksAvailable: free,
-      files: this.#inodeLimit,
-      filesFree: this.#store.inodesFree,
-      blockSize: ARENA_PAGE_BYTES,
-      fragmentSize: ARENA_PAGE_BYTES,
-      nameLength: NAME_LIMIT_BYTES,
-    };
+    return this.#store.statistics(this.#limitPages);
   }
 
   override lookup(_caller: Caller, parent: VfsNode, name: string, out: AttrRecord): Result<VfsNode> {
@@ -220,21 +171,7 @@ export class MemoryBackend extends Backend {
     rdev: number,
     out: AttrRecord,
   ): Result<VfsNode> {
-    switch (mode & S_IFMT) {
-      case 0:
-      case S_IFREG:
-        return this.#show(this.#started.createFile(caller, parent, name, mode), out);
-      case S_IFCHR:
-      case S_IFBLK:
-        return this.#show(this.#started.createSpecial(caller, parent, name, mode, rdev), out);
-      case S_IFIFO:
-      case S_IFSOCK:
-        return this.#show(this.#started.createSpecial(caller, parent, name, mode, 0), out);
-      case S_IFDIR:
-        return -EPERM;
-      default:
-        return -EINVAL;
-    }
+    return this.#show(this.#started.createNode(caller, parent, name, mode, rdev), out);
   }
 
   override mkdir(

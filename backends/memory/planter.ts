@@ -85,7 +85,10 @@ export class Planter {
           throw new GatewayError("environment", `${JSON.stringify(name)}: a bad symbolic link`);
         }
         return unless(tree, tree.createSymlink(GARDENER, parent, name, target), name);
-      default:
+      case "character":
+      case "block":
+      case "fifo":
+      case "socket":
         return unless(tree, tree.createSpecial(GARDENER, parent, name, SPECIAL_MODES[type], rdev), name);
     }
   }

@@ -1,10 +1,11 @@
 import { ARENA_STAT_WORDS, type Arena, ArenaTime, ArenaWord } from "../../src/native/arena.js";
-import { Attr, type AttrRecord, setWords64 } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, type FileSystemStatistics, setWords64 } from "../../src/vfs/attributes.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE, SpecialNode, SymlinkNode } from "./nodes.js";
 
 /** What one inode, or one more name of it, takes of the inode space (as tmpfs has it). */
 const INODE_SPACE_BYTES = 1024;
 const PAGE_BYTES = 4096;
+const NAME_LIMIT_BYTES = 255;
 const DIRECTORY_ENTRY_BYTES = 20;
 /** Symbolic links from this length on take a page of the share. */
 export const LONG_SYMLINK_BYTES = 128;
@@ -41,6 +42,21 @@ export class MemoryStore {
   /** Inodes that can still be made. */
   get inodesFree(): number {
     return Math.max(0, this.inodeLimit - Math.ceil(this.#inodeSpace / INODE_SPACE_BYTES));
+  }
+
+  /** statfs(2) of a share that may have `limitPages` pages. */
+  statistics(limitPages: number): FileSystemStatistics {
+    const free = limitPages - this.arena.usedPages();
+    return {
+      blocks: limitPages,
+      blocksFree: free,
+      blocksAvailable: free,
+      files: this.inodeLimit,
+      filesFree: this.inodesFree,
+      blockSize: PAGE_BYTES,
+      fragmentSize: PAGE_BYTES,
+      nameLength: NAME_LIMIT_BYTES,
+    };
   }
 
   /** Counts one more inode, or one more name of one. False when there is no room. */

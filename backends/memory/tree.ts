@@ -1,7 +1,18 @@
 import { ArenaTime } from "../../src/native/arena.js";
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "../../src/vfs/attributes.js";
+import {
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+} from "../../src/vfs/attributes.js";
 import {
   EEXIST,
+  EINVAL,
   EISDIR,
   EMLINK,
   ENOENT,
@@ -149,6 +160,25 @@ export class MemoryTree {
       node.linkable = linkable;
     }
     return node;
+  }
+
+  /** mknod(2). -EPERM for a directory, -EINVAL for what mknod does not make. */
+  createNode(caller: Caller, parent: VfsNode, name: string, mode: number, rdev: number): Result<MemoryNode> {
+    switch (mode & S_IFMT) {
+      case 0:
+      case S_IFREG:
+        return this.createFile(caller, parent, name, mode);
+      case S_IFCHR:
+      case S_IFBLK:
+        return this.createSpecial(caller, parent, name, mode, rdev);
+      case S_IFIFO:
+      case S_IFSOCK:
+        return this.createSpecial(caller, parent, name, mode, 0);
+      case S_IFDIR:
+        return -EPERM;
+      default:
+        return -EINVAL;
+    }
   }
 
   createFile(caller: Caller, parent: VfsNode, name: string, mode: number): Result<FileNode> {

@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import type { MemoryBackendOptions } from "../../../backends/memory/memory-backend.js";
+import type { MemoryBackendOptions } from "../../../backends/memory/options.js";
 import { posix } from "../../../src/native/posix.js";
 import { Change } from "../../../src/vfs/attributes.js";
 import { GatewayError } from "../../../src/vfs/gateway-error.js";

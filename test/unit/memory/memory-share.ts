@@ -1,4 +1,5 @@
-import { MemoryBackend, type MemoryBackendOptions } from "../../../backends/memory/memory-backend.js";
+import { MemoryBackend } from "../../../backends/memory/memory-backend.js";
+import type { MemoryBackendOptions } from "../../../backends/memory/options.js";
 import { ATTR_WORDS, Attr, type AttributeChange, getWords64 } from "../../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, DirectoryBuffer, ENTRY_BYTES } from "../../../src/vfs/directory-buffer.js";
 import type { Result } from "../../../src/vfs/errno.js";

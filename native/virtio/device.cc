@@ -144,10 +144,8 @@ uint16_t Device::Detach(uint32_t index) noexcept {
 void Device::CountKick(uint32_t index) {
   Queue& queue = queues_[index];
   ++queue.statistics.kicks;
-  // A guest that runs far enough to kick has written to its memory: an empty file behind it means
-  // that the front-end mapped it privately.
   if (queue.statistics.requests == 0 && CanTake(queue) && !queue.ring.HasAvailable() &&
-      memory_->IsUntouched()) {
+      memory_->LooksPrivate()) {
     host_.OnEvent(DeviceEvent::kPrivateMemory, index);
   }
 }

@@ -4,14 +4,20 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 namespace gateway {
 namespace {
 
 constexpr uint64_t kPageSize = 4096;
 constexpr long kHugetlbfsMagic = 0x958458f6;
+// Tests of rings alone have less.
+constexpr uint64_t kSmallestGuest = 32 << 20;
+// A guest that gets as far as kicking a queue has written tens of MiB, the lowest pages first.
+constexpr uint64_t kMostScanned = 16 << 20;
 
 size_t PageSizeOf(int fd) noexcept {
   struct statfs info;
@@ -68,9 +74,25 @@ MemoryRegion::~MemoryRegion() {
   munmap(mapping_, mapping_size_);
 }
 
-bool MemoryRegion::IsUntouched() const noexcept {
-  struct stat info;
-  return fstat(fd_.get(), &info) == 0 && S_ISREG(info.st_mode) && info.st_blocks == 0;
+bool MemoryRegion::HoldsData() const noexcept {
+  std::array<uint64_t, 8192> words;
+  const auto end = static_cast<off_t>(address_.file_offset + address_.size);
+  auto at = static_cast<off_t>(address_.file_offset);
+  for (uint64_t read = 0; read < kMostScanned && at < end;) {
+    // Reading a hole through the mapping would fill it.
+    const off_t data = lseek(fd_.get(), at, SEEK_DATA);
+    if (data < 0 || data >= end) {
+      return data < 0 && errno != ENXIO;
+    }
+    const ssize_t count = pread(fd_.get(), words.data(), sizeof(words), data);
+    if (count <= 0 || std::any_of(words.begin(), words.begin() + count / sizeof(uint64_t),
+                                  [](uint64_t word) { return word != 0; })) {
+      return true;
+    }
+    at = data + count;
+    read += static_cast<uint64_t>(count);
+  }
+  return false;
 }
 
 GuestMemory::GuestMemory(Regions regions) : regions_(std::move(regions)) {
@@ -142,9 +164,14 @@ bool GuestMemory::faulted() const noexcept {
                      [](const auto& region) { return region->faulted(); });
 }
 
-bool GuestMemory::IsUntouched() const noexcept {
-  return !regions_.empty() && std::all_of(regions_.begin(), regions_.end(),
-                                          [](const auto& region) { return region->IsUntouched(); });
+bool GuestMemory::LooksPrivate() const noexcept {
+  uint64_t size = 0;
+  for (const auto& region : regions_) {
+    size += region->address().size;
+  }
+  return size >= kSmallestGuest &&
+         std::none_of(regions_.begin(), regions_.end(),
+                      [](const auto& region) { return region->HoldsData(); });
 }
 
 }  // namespace gateway

@@ -36,8 +36,8 @@ class MemoryRegion {
   [[nodiscard]] const RegionAddress& address() const noexcept { return address_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] bool faulted() const noexcept { return guard_->faulted(); }
-  // Whether the file behind the region has no page at all: nobody ever wrote to shared memory.
-  [[nodiscard]] bool IsUntouched() const noexcept;
+  // Whether the file behind the region has a byte other than 0 in the first MiB of it that exist.
+  [[nodiscard]] bool HoldsData() const noexcept;
 
  private:
   MemoryRegion(UniqueFd fd, const RegionAddress& address, void* mapping, size_t mapping_size,
@@ -78,8 +78,9 @@ class GuestMemory {
 
   [[nodiscard]] const Regions& regions() const noexcept { return regions_; }
   [[nodiscard]] bool faulted() const noexcept;
-  // Whether the front-end keeps the guest's memory to itself: regions whose files stay empty.
-  [[nodiscard]] bool IsUntouched() const noexcept;
+  // Whether the front-end seems to keep the guest's memory to itself: a memory as large as a real
+  // guest's in which nothing was ever written.
+  [[nodiscard]] bool LooksPrivate() const noexcept;
 
  private:
   [[nodiscard]] const MemoryRegion* Find(uint64_t address) const noexcept;

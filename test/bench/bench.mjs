@@ -10,7 +10,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { ensureSetupOrExit } from "../setup.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -69,27 +68,26 @@ async function measure(title, ours, { peer, shared, driver, work }) {
   return run.status === 0;
 }
 
+/**
+ * Takes an option and its value out of `args`.
+ *
+ * @param {string[]} args
+ * @param {string} name
+ * @returns {string | undefined}
+ */
+function takeOption(args, name) {
+  const index = args.indexOf(name);
+  return index < 0 ? undefined : args.splice(index, 2)[1];
+}
+
 async function main() {
-  const { values, tokens } = parseArgs({
-    options: { peer: { type: "string" }, dir: { type: "string" } },
-    strict: false,
-    tokens: true,
-  });
-  const own = new Set(
-    tokens
-      .filter((token) => token.kind === "option" && ["peer", "dir"].includes(token.name))
-      .flatMap((token) =>
-        token.kind === "option" && !token.inlineValue ? [token.index, token.index + 1] : [token.index],
-      ),
-  );
-  const driver = process.argv.slice(2).filter((_, index) => !own.has(index));
+  const driver = process.argv.slice(2);
+  const peer = takeOption(driver, "--peer");
+  const directory = takeOption(driver, "--dir") ?? tmpdir();
   ensureSetupOrExit({ apt: ["build"] });
   execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
   const work = mkdtempSync(join(tmpdir(), "virtiofs-gateway-bench-"));
-  const shared = mkdtempSync(
-    join(typeof values.dir === "string" ? values.dir : tmpdir(), "virtiofs-gateway-bench-"),
-  );
-  const peer = typeof values.peer === "string" ? values.peer : undefined;
+  const shared = mkdtempSync(join(directory, "virtiofs-gateway-bench-"));
   try {
     const setting = { peer, shared, driver, work };
     const passthrough = await measure(

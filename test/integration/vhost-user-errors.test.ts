@@ -343,7 +343,7 @@ describe("queues that cannot be used", () => {
       channel.acknowledge(200, Buffer.alloc(8), [fd]);
     }
     expectServes(fs);
-    expect(readdirSync(`/proc/${fs.gateway.pid}/fd`).length).toBe(before);
+    expect(readdirSync(`/proc/${fs.gateway.pid}/fd`).length).toBeLessThanOrEqual(before);
   });
 
   test("more descriptors than any message carries", async () => {

@@ -25,6 +25,7 @@ const ESCAPE_BYTE = 0x1d;
  * @property {number} [memoryMiB] Default 512.
  * @property {number} [requestQueues] Of every share, default 1.
  * @property {readonly string[]} [extraArgs] More options for QEMU.
+ * @property {boolean} [sharedMemory] False: the guest's memory is QEMU's own, a mistake of users.
  * @property {number} [bootTimeoutMs]
  */
 
@@ -194,6 +195,7 @@ export class Guest {
  */
 function qemuArguments(options, token) {
   const { image, shares, cpus = 1, memoryMiB = 512, requestQueues = 1, extraArgs = [] } = options;
+  const share = options.sharedMemory === false ? "off" : "on";
   const devices = shares.flatMap(({ socketPath, tag }, index) => [
     ...["-chardev", `socket,id=share${index},path=${escapeValue(socketPath)}`],
     "-device",
@@ -202,7 +204,7 @@ function qemuArguments(options, token) {
   ]);
   return [
     ...["-M", "q35,accel=tcg", "-cpu", "max,cx16=off", "-smp", `${cpus}`, "-m", `${memoryMiB}M`],
-    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMiB}M,share=on`],
+    ...["-object", `memory-backend-memfd,id=memory,size=${memoryMiB}M,share=${share}`],
     ...["-numa", "node,memdev=memory"],
     ...["-kernel", image.kernelPath, "-initrd", image.initramfsPath],
     // With SeaBIOS and the self-tests of the kernel's ciphers a boot takes a second longer.

@@ -214,7 +214,9 @@ class Runner {
         return backend.rmdir(ROOT, parent, name);
       case "rename":
         return backend.rename(ROOT, parent, name, newParent, operation.to.at(-1) as string, operation.flags);
-      default:
+      case "link":
+      case "write":
+      case "truncate":
         return this.#onNode(operation, newParent);
     }
   }

@@ -24,6 +24,7 @@ const O_RDONLY = 0;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const XATTR_LIST_BYTES = 65_536;
+const NOTHING = new Uint8Array(0);
 const CHUNK_BYTES = 1 << 20;
 /** Entries after which signals get their turn. */
 const ENTRIES_PER_TURN = 256;
@@ -65,6 +66,11 @@ function time(attr: AttrRecord, seconds: number, nanoseconds: number) {
 /** Extended attributes; none where the host's file system has none. */
 function readXattrs(fd: number): Map<string, Uint8Array> {
   const xattrs = new Map<string, Uint8Array>();
+  // Most files have none: the length is asked for first.
+  const expected = posix.listXattr(fd, NOTHING);
+  if (expected <= 0) {
+    return xattrs;
+  }
   const list = Buffer.alloc(XATTR_LIST_BYTES);
   const length = posix.listXattr(fd, list);
   for (const name of length > 0 ? list.toString("latin1", 0, length - 1).split("\0") : []) {

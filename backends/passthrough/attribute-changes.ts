@@ -1,9 +1,11 @@
 import { KEEP_ID, posix, UTIME_NOW, UTIME_OMIT } from "../../src/native/posix.js";
-import { Attr, type AttributeChange, Change, getWords64 } from "../../src/vfs/attributes.js";
+import { Attr, type AttributeChange, Change, getWords64, S_ISGID } from "../../src/vfs/attributes.js";
 import { type Awaitable, EINVAL, EISDIR, type Status } from "../../src/vfs/errno.js";
 import type { FileHandle, PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 
+/** Permission bits of st_mode with setuid, setgid and sticky. */
+const PERMISSIONS = 0o7777;
 /** Freeing more than this is left to the I/O pool: a disk may take long over it. */
 const SLOW_TRUNCATE_BYTES = 64 * 1024 * 1024;
 
@@ -93,4 +95,11 @@ function nanoseconds(valid: number, given: number, now: number, value: number): 
     return UTIME_NOW;
   }
   return (valid & given) !== 0 ? value : UTIME_OMIT;
+}
+
+/** What setting an ACL does for a caller outside the file's group. */
+export function clearSetgid(fd: number): Status {
+  const status = posix.stat(fd);
+  const mode = posix.attr[Attr.MODE] as number;
+  return status < 0 || (mode & S_ISGID) === 0 ? status : posix.changeMode(fd, mode & PERMISSIONS & ~S_ISGID);
 }

@@ -1,7 +1,8 @@
 import { NOTE_WORDS, Note, posix } from "../../src/native/posix.js";
+import { Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, type DirectoryBuffer, ENTRY_BYTES } from "../../src/vfs/directory-buffer.js";
 import type { Status } from "../../src/vfs/errno.js";
-import { emptyIdentity, hasBirth, identityAt } from "./identity.js";
+import { emptyIdentity, hasBirth, identityAt, isSubmount } from "./identity.js";
 import type { DirectoryHandle, PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 
@@ -48,12 +49,16 @@ function entryNode(
   const dev = notes[note + Note.DEV] as number;
   const birth = notes[note + Note.BIRTH] as number;
   const birthNsec = notes[note + Note.BIRTH_NSEC] as number;
-  identityAt(sink.words, (position >>> 2) + ATTR_WORD, dev, birth, birthNsec, seen);
+  const attr = (position >>> 2) + ATTR_WORD;
+  identityAt(sink.words, attr, dev, birth, birthNsec, seen);
+  if (isSubmount(seen, parent)) {
+    sink.words[attr + Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
+  }
   const node = nodes.match(seen);
   if (node === undefined) {
     return hasBirth(seen) ? nodes.addLazy(seen, parent, nameAt(sink, position)) : undefined;
   }
-  if (node.path < 0 && !isAt(node, parent, sink, position)) {
+  if (nodes.needsPlace(node) && !isAt(node, parent, sink, position)) {
     nodes.locate(node, parent, nameAt(sink, position));
   }
   return node;

@@ -5,8 +5,11 @@ import type { Caller } from "../../src/vfs/node.js";
 import { DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 import { type HostFlags, hostFlags } from "./open-flags.js";
+import { maskedMode } from "./umask.js";
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_TRUNC } = constants;
+/** O_TMPFILE, its O_DIRECTORY included. */
+const TMPFILE = 0o20000000 | O_DIRECTORY;
 /** How often the host may delete a file between our finding it and opening it. */
 const CREATE_ATTEMPTS = 4;
 
@@ -20,9 +23,9 @@ export class FileOpener {
     this.#allowDirectIo = allowDirectIo;
   }
 
-  open(node: PassthroughNode, flags: number): Result<FileHandle> {
-    const how = hostFlags(flags, this.#allowDirectIo);
-    return typeof how === "number" ? how : this.#open(node, how);
+  open(caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
+    const how = node.isDirectory ? -EISDIR : hostFlags(flags, this.#allowDirectIo);
+    return typeof how === "number" ? how : this.#open(caller, node, how);
   }
 
   /** Leaves the file's attributes in `posix.attr`. */
@@ -42,9 +45,10 @@ export class FileOpener {
       return directory;
     }
     const { uid, gid, supplementaryGroup } = caller;
+    const bits = maskedMode(caller, directory, mode);
     for (let attempt = 1; ; attempt++) {
       const fd = this.#nodes.limited(
-        posix.openCreate(directory, name, how.bits, mode, uid, gid, supplementaryGroup),
+        posix.openCreate(directory, name, how.bits, bits, uid, gid, supplementaryGroup),
       );
       if (fd >= 0) {
         return this.#created(parent, name, fd, how);
@@ -52,11 +56,35 @@ export class FileOpener {
       if (fd !== -EEXIST || (flags & O_EXCL) !== 0) {
         return fd;
       }
-      const existing = this.#openExisting(parent, name, how);
+      const existing = this.#openExisting(caller, parent, name, how);
       if (existing !== -ENOENT || attempt === CREATE_ATTEMPTS) {
         return existing;
       }
     }
+  }
+
+  /** As create, for a file without a name. */
+  createTemporary(caller: Caller, parent: PassthroughNode, flags: number, mode: number): Result<FileHandle> {
+    const how = hostFlags(flags & ~(O_CREAT | TMPFILE), this.#allowDirectIo);
+    const directory = typeof how === "number" ? how : this.#nodes.pin(parent);
+    if (typeof how === "number" || directory < 0) {
+      return directory;
+    }
+    const { uid, gid, supplementaryGroup } = caller;
+    const bits = how.bits | (flags & O_EXCL);
+    const masked = maskedMode(caller, directory, mode);
+    const fd = this.#nodes.limited(
+      posix.openTemporary(directory, bits, masked, uid, gid, supplementaryGroup),
+    );
+    if (fd < 0) {
+      return fd;
+    }
+    const node = this.#nodes.createdUnnamed(fd);
+    if (typeof node === "number") {
+      posix.close(fd);
+      return node;
+    }
+    return this.#handle(node, fd, how);
   }
 
   openDirectory(node: PassthroughNode): Result<DirectoryHandle> {
@@ -73,18 +101,19 @@ export class FileOpener {
   }
 
   /** Only regular files: opening a fifo, a socket or a device would act on the host. */
-  #open(node: PassthroughNode, how: HostFlags): Result<FileHandle> {
+  #open(caller: Caller, node: PassthroughNode, how: HostFlags): Result<FileHandle> {
     if (!node.isRegular) {
       return node.isDirectory ? -EISDIR : node.isSymlink ? -ELOOP : -ENXIO;
     }
     const path = this.#nodes.pin(node);
-    const fd = path < 0 ? path : this.#nodes.limited(posix.reopen(path, how.bits));
+    const kill = caller.clearsPrivileges && (how.bits & O_TRUNC) !== 0 ? 1 : 0;
+    const fd = path < 0 ? path : this.#nodes.limited(posix.reopen(path, how.bits, kill));
     return fd < 0 ? fd : this.#handle(node, fd, how);
   }
 
-  #openExisting(parent: PassthroughNode, name: string, how: HostFlags): Result<FileHandle> {
+  #openExisting(caller: Caller, parent: PassthroughNode, name: string, how: HostFlags): Result<FileHandle> {
     const node = this.#nodes.lookup(parent, name);
-    const handle = typeof node === "number" ? node : this.#open(node, how);
+    const handle = typeof node === "number" ? node : this.#open(caller, node, how);
     if (typeof handle === "number") {
       return handle;
     }
@@ -106,6 +135,6 @@ export class FileOpener {
 
   #handle(node: PassthroughNode, fd: number, how: HostFlags): FileHandle {
     this.#nodes.opened(node);
-    return new FileHandle(node, fd, how.isWritable, how.append);
+    return new FileHandle(node, fd, how);
   }
 }

@@ -1,5 +1,6 @@
-import { Attr, S_IFMT } from "../../src/vfs/attributes.js";
+import { Attr, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
 import type { Identity, InodeKey, PassthroughNode } from "./node.js";
+import { ReusableMap } from "./reusable-map.js";
 
 const TWO_POW_32 = 0x1_0000_0000;
 const EXACT_HIGH = 0x20_0000;
@@ -46,6 +47,11 @@ export function hasBirth(identity: Identity): boolean {
   return identity.birth !== 0 || identity.birthNsec !== 0;
 }
 
+/** Whether a directory is the root of another file system than its parent's. */
+export function isSubmount(found: Identity, parent: Identity): boolean {
+  return found.dev !== parent.dev && found.type === S_IFDIR;
+}
+
 export function isSame(a: Identity, b: Identity): boolean {
   return (
     a.key === b.key &&
@@ -58,16 +64,16 @@ export function isSame(a: Identity, b: Identity): boolean {
 
 /** Nodes by device and inode number. */
 export class IdentityMap {
-  readonly #devices = new Map<number, Map<InodeKey, PassthroughNode>>();
+  readonly #devices = new Map<number, ReusableMap<InodeKey, PassthroughNode>>();
   // Nearly every share is one file system.
   #lastDevice = -1;
-  #lastNodes = new Map<InodeKey, PassthroughNode>();
+  #lastNodes = new ReusableMap<InodeKey, PassthroughNode>();
 
-  #nodes(dev: number): Map<InodeKey, PassthroughNode> {
+  #nodes(dev: number): ReusableMap<InodeKey, PassthroughNode> {
     if (dev !== this.#lastDevice) {
       let nodes = this.#devices.get(dev);
       if (nodes === undefined) {
-        nodes = new Map();
+        nodes = new ReusableMap();
         this.#devices.set(dev, nodes);
       }
       this.#lastDevice = dev;
@@ -90,14 +96,6 @@ export class IdentityMap {
     if (nodes.get(node.key) === node) {
       nodes.delete(node.key);
     }
-  }
-
-  get size(): number {
-    let size = 0;
-    for (const nodes of this.#devices.values()) {
-      size += nodes.size;
-    }
-    return size;
   }
 
   *[Symbol.iterator](): Generator<PassthroughNode> {

@@ -1,35 +1,61 @@
 import { posix } from "../../src/native/posix.js";
-import { Attr } from "../../src/vfs/attributes.js";
-import { EMFILE, ENFILE, ENOENT, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
+import { ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
-import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame } from "./identity.js";
+import { DescriptorLimit } from "./descriptor-limit.js";
+import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
+import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
+import { PinnedPaths } from "./pinned-paths.js";
+import { locate, relocate, unlocate } from "./places.js";
+
+/** Attributes that must survive a look at something else. */
+const kept = new Uint32Array(ATTR_WORDS);
 
 /**
  * The nodes of a share, and their O_PATH descriptors. A file has one node however many names it has.
  * Lookups open a descriptor at the first sight of a file; directory listings and creations make lazy
- * nodes, which get theirs at first use (see {@link PassthroughNode}).
+ * nodes, which get theirs at first use (see {@link PassthroughNode}). Beyond the limit, what was not used
+ * for long gives its descriptor up for a file handle or, without those, for its place in its directory.
  */
 export class NodeTable {
   readonly #nodes = new IdentityMap();
-  readonly #logger: Logger;
+  readonly #limit: DescriptorLimit;
   readonly #seen = emptyIdentity();
-  #limitReported = false;
+  #mounts: Mounts | undefined;
+  #pinned: PinnedPaths;
+  #root: PassthroughNode | undefined;
+  /** Nodes that have a handle instead of a descriptor. */
+  #handled = 0;
 
   constructor(logger: Logger) {
-    this.#logger = logger;
+    this.#limit = new DescriptorLimit(logger);
+    this.#pinned = new PinnedPaths(Number.MAX_SAFE_INTEGER, () => false);
   }
 
-  /** Nodes that the table holds. */
-  get size(): number {
-    return this.#nodes.size;
+  /**
+   * Makes the root's node as {@link addOpened} does.
+   * @param descriptorLimit O_PATH descriptors to keep open at most; a few more where that many are in use
+   * @param chooseHandles file handles for nodes beyond the limit; without, they become lazy nodes again
+   */
+  start(
+    path: number,
+    descriptorLimit: number,
+    chooseHandles: (root: PassthroughNode) => Mounts | undefined,
+  ): PassthroughNode {
+    const root = this.addOpened(path);
+    this.#root = root;
+    this.#mounts = chooseHandles(root);
+    this.#pinned = new PinnedPaths(descriptorLimit, (node) => this.#unpin(node));
+    root.known = true;
+    return root;
   }
 
   /** Makes the node of a descriptor whose attributes `posix.attr` has, and takes the descriptor over. */
   addOpened(path: number): PassthroughNode {
     const node = new PassthroughNode(identityOf(posix.attr, this.#seen));
-    node.path = path;
     this.#nodes.add(node);
+    this.#attach(node, path);
     return node;
   }
 
@@ -43,14 +69,39 @@ export class NodeTable {
     if (status < 0) {
       return status;
     }
-    const node = this.match(identityOf(posix.attr, this.#seen));
+    const seen = identityOf(posix.attr, this.#seen);
+    const submount = isSubmount(seen, parent);
+    let node: Result<PassthroughNode> | undefined = this.match(seen);
     if (node === undefined) {
-      return this.#open(directory, name);
+      node = this.#adopt(this.limited(posix.openPath(directory, name)));
+      if (typeof node === "number") {
+        return node;
+      }
+      if (submount) {
+        this.#mounts?.entered(node);
+      }
     }
-    if (node.path < 0) {
+    if (submount) {
+      posix.attr[Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
+    }
+    if (this.needsPlace(node)) {
       this.locate(node, parent, name);
     }
     return node;
+  }
+
+  /** The directory above one, attributes in `posix.attr`. Errors: ENOTDIR, ESTALE when it is not in the share. */
+  parentOf(node: PassthroughNode): Result<PassthroughNode> {
+    if (!node.isDirectory) {
+      return -ENOTDIR;
+    }
+    const path = this.pin(node);
+    return path < 0 ? path : this.#adopt(this.limited(posix.openParent(path, this.#root?.path ?? -1)));
+  }
+
+  /** Whether it is worth remembering where a node was seen: nothing else will find its file. */
+  needsPlace(node: PassthroughNode): boolean {
+    return node.path < 0 ? node.handle === "" : this.#mounts === undefined && node !== this.#root;
   }
 
   /** The node of an entry that was just created, attributes in `posix.attr`; `fd` is the open file, if it is one. */
@@ -58,7 +109,7 @@ export class NodeTable {
     const seen = identityOf(posix.attr, this.#seen);
     const node = this.match(seen);
     if (node !== undefined) {
-      if (node.path < 0) {
+      if (this.needsPlace(node)) {
         this.locate(node, parent, name);
       }
       return node;
@@ -67,10 +118,14 @@ export class NodeTable {
       return this.addLazy(seen, parent, name);
     }
     if (fd < 0) {
-      return this.#open(parent.path, name);
+      return this.#adopt(this.limited(posix.openPath(parent.path, name)));
     }
-    const path = this.limited(posix.reopenPath(fd));
-    return path < 0 ? path : this.addOpened(path);
+    return this.createdUnnamed(fd);
+  }
+
+  /** The node of an open file that was just created without a name. */
+  createdUnnamed(fd: number): Result<PassthroughNode> {
+    return this.#adopt(this.limited(posix.reopenPath(fd)));
   }
 
   /** A node for a file that was seen in a directory but not opened. The file system must have birth times. */
@@ -96,7 +151,11 @@ export class NodeTable {
 
   /** The node's O_PATH descriptor, opened if need be. */
   pin(node: PassthroughNode): number {
-    return node.path >= 0 ? node.path : this.#pin(node);
+    if (node.path < 0) {
+      return this.#pin(node);
+    }
+    this.#pinned.use(node);
+    return node.path;
   }
 
   /** A descriptor of any kind for calls that take an O_PATH one as well. */
@@ -106,30 +165,27 @@ export class NodeTable {
 
   /** Leaves the node's attributes in `posix.attr`; a lazy node stays lazy. */
   stat(node: PassthroughNode): Status {
-    if (node.isHeld) {
-      return posix.stat(this.descriptor(node));
+    if (node.isHeld || node.handle !== "") {
+      const fd = this.descriptor(node);
+      return fd < 0 ? fd : posix.stat(fd);
     }
-    if (node.parent === undefined) {
-      return -ESTALE;
-    }
-    const status = posix.statAt(node.parent.path, node.name);
-    if (status < 0) {
-      return status === -ENOENT ? -ESTALE : status;
-    }
-    return isSame(node, identityOf(posix.attr, this.#seen)) ? 0 : -ESTALE;
+    return this.#statPlace(node);
   }
 
   /**
-   * To be called before a name is removed or replaced. A lazy node of that name gets its descriptor,
-   * so that the guest can go on using it; if nobody could, it is returned to be dropped afterwards.
+   * To be called before a name is removed or replaced, the directory being pinned. A node of that name without
+   * a descriptor gets one, so that the guest can go on using it; if nobody could, it is returned to be
+   * dropped afterwards.
    */
   beforeRemoval(parent: PassthroughNode, name: string): PassthroughNode | undefined {
-    const node = parent.entries?.get(name);
-    if (node === undefined) {
+    const seen = parent.entries?.get(name);
+    // Nodes with a handle do not know their names.
+    const looked = seen !== undefined || this.#handled > 0 ? posix.statAt(parent.path, name) : -ENOENT;
+    const node = looked < 0 ? undefined : this.match(identityOf(posix.attr, this.#seen));
+    if (node === undefined || node.path >= 0) {
       return undefined;
     }
-    const isLast = !node.isDirectory && node.handles === 0;
-    if (isLast && this.stat(node) === 0 && posix.attr[Attr.NLINK] === 1) {
+    if (!node.isDirectory && node.handles === 0 && posix.attr[Attr.NLINK] === 1) {
       return node;
     }
     this.pin(node);
@@ -137,45 +193,31 @@ export class NodeTable {
   }
 
   /** The name was removed; `dropped` is what beforeRemoval returned. */
-  afterRemoval(dropped: PassthroughNode | undefined): void {
+  afterRemoval(parent: PassthroughNode, name: string, dropped: PassthroughNode | undefined): void {
     if (dropped !== undefined) {
       this.#drop(dropped);
+    }
+    const seen = parent.entries?.get(name);
+    if (seen !== undefined) {
+      this.#unlocate(seen);
     }
   }
 
   /** An entry moved from one name to another; with `exchange` the other one moved back. */
   renamed(
-    parent: PassthroughNode,
-    name: string,
-    newParent: PassthroughNode,
-    newName: string,
+    from: readonly [PassthroughNode, string],
+    to: readonly [PassthroughNode, string],
     exchange: boolean,
   ): void {
-    const moved = parent.entries?.get(name);
-    const other = exchange ? newParent.entries?.get(newName) : undefined;
-    if (moved !== undefined) {
-      this.locate(moved, newParent, newName);
-    }
-    if (other !== undefined) {
-      this.locate(other, parent, name);
-    }
+    relocate(from, to, exchange, (node, parent, name) => this.locate(node, parent, name));
   }
 
-  /** Remembers where a node without a descriptor was seen. Another node seen there before is not there any more. */
+  /** Remembers where a node without a descriptor was seen. */
   locate(node: PassthroughNode, parent: PassthroughNode, name: string): void {
-    if (node.parent === parent && node.name === name) {
-      return;
+    const left = locate(node, parent, name);
+    if (left !== undefined) {
+      this.#release(left);
     }
-    // In this order a directory that loses and gains its only entry is not released in between.
-    parent.entries ??= new Map();
-    const before = parent.entries.get(name);
-    parent.entries.set(name, node);
-    if (before !== undefined) {
-      before.parent = undefined;
-    }
-    this.#unlocate(node);
-    node.parent = parent;
-    node.name = name;
   }
 
   /** A handle on the node is open. */
@@ -212,26 +254,20 @@ export class NodeTable {
         node.path = -1;
       }
     }
+    this.#mounts?.close();
   }
 
-  /** Passes on a new descriptor or an error; running out of descriptors is ENFILE, logged once. */
+  /** Passes on a new descriptor or an error; running out of descriptors is ENFILE. */
   limited(result: number): number {
-    if (result !== -EMFILE && result !== -ENFILE) {
-      return result;
-    }
-    if (!this.#limitReported) {
-      this.#limitReported = true;
-      this.#logger.error("out of file descriptors: operations fail with ENFILE; raise the limit (ulimit -n)");
-    }
-    return -ENFILE;
+    return this.#limit.check(result);
   }
 
-  #open(directory: number, name: string): Result<PassthroughNode> {
-    const path = this.limited(posix.openPath(directory, name));
+  /** The node of a path whose attributes `posix.attr` has; the descriptor is taken over or closed. Errors pass. */
+  #adopt(path: number): Result<PassthroughNode> {
     if (path < 0) {
       return path;
     }
-    // The host may have put another file there since it was looked at.
+    // Between a look and the opening the host may have put another file there.
     const known = this.match(identityOf(posix.attr, this.#seen));
     if (known === undefined) {
       return this.addOpened(path);
@@ -249,39 +285,93 @@ export class NodeTable {
       const path = this.limited(posix.reopenPath(node.creator.fd));
       return path < 0 ? path : this.#attach(node, path);
     }
-    if (node.parent === undefined) {
-      return -ESTALE;
+    if (node.handle !== "" && this.#mounts !== undefined) {
+      const path = this.limited(this.#mounts.open(node.handle));
+      return path < 0 ? path : this.#attach(node, path);
     }
-    const path = this.limited(posix.openPath(node.parent.path, node.name));
-    if (path < 0) {
-      return path === -ENOENT ? -ESTALE : path;
+    const { parent } = node;
+    const directory = parent === undefined ? -ESTALE : this.pin(parent);
+    if (parent === undefined || directory < 0) {
+      return directory;
     }
+    const path = this.limited(posix.openPath(directory, node.name));
+    if (path < 0) return path === -ENOENT ? -ESTALE : path;
     if (!isSame(node, identityOf(posix.attr, this.#seen))) {
       posix.close(path);
       return -ESTALE;
     }
-    return this.#attach(node, path);
-  }
-
-  #attach(node: PassthroughNode, path: number): number {
-    node.path = path;
-    this.#unlocate(node);
+    this.#attach(node, path);
+    if (isSubmount(node, parent)) {
+      this.#mounts?.entered(node);
+    }
     return path;
   }
 
+  /** Attributes of a lazy node, in `posix.attr`. */
+  #statPlace(node: PassthroughNode): Status {
+    const directory = node.parent === undefined ? -ESTALE : this.pin(node.parent);
+    const status = directory < 0 ? directory : posix.statAt(directory, node.name);
+    if (status < 0) {
+      return status === -ENOENT ? -ESTALE : status;
+    }
+    return isSame(node, identityOf(posix.attr, this.#seen)) ? 0 : -ESTALE;
+  }
+
+  #attach(node: PassthroughNode, path: number): number {
+    if (node.handle !== "") {
+      node.handle = "";
+      this.#handled--;
+    }
+    node.path = path;
+    this.#pinned.add(node);
+    if (!this.needsPlace(node)) {
+      this.#unlocate(node);
+    }
+    return path;
+  }
+
+  /** Closes the descriptor of a node that can be found again without it. */
+  #unpin(node: PassthroughNode): boolean {
+    if (node === this.#root || node.handles > 0 || !hasBirth(node)) {
+      return false;
+    }
+    if (this.#mounts === undefined) {
+      if (node.entries !== undefined || !this.#isInPlace(node)) {
+        return false;
+      }
+    } else {
+      const handle = this.#mounts.handleOf(node);
+      if (typeof handle === "number") {
+        return false;
+      }
+      node.handle = handle;
+      this.#handled++;
+    }
+    this.#closePath(node);
+    return true;
+  }
+
+  /** Whether a node would be found where it was last seen. Leaves `posix.attr` alone. */
+  #isInPlace(node: PassthroughNode): boolean {
+    if (node.parent === undefined || node.parent.path < 0) {
+      return false;
+    }
+    kept.set(posix.attr);
+    const found = this.#statPlace(node) === 0;
+    posix.attr.set(kept);
+    return found;
+  }
+
+  #closePath(node: PassthroughNode): void {
+    this.#pinned.remove(node);
+    posix.close(node.path);
+    node.path = -1;
+  }
+
   #unlocate(node: PassthroughNode): void {
-    const { parent, name } = node;
-    if (parent === undefined) {
-      return;
-    }
-    node.parent = undefined;
-    node.name = "";
-    if (parent.entries?.get(name) === node) {
-      parent.entries.delete(name);
-    }
-    if (parent.entries?.size === 0) {
-      parent.entries = undefined;
-      this.#release(parent);
+    const left = unlocate(node);
+    if (left !== undefined) {
+      this.#release(left);
     }
   }
 
@@ -290,16 +380,20 @@ export class NodeTable {
     this.#unlocate(node);
   }
 
-  /** Lets go of a node that neither the guest, nor a handle, nor a lazy entry needs. */
+  /** Lets go of a node that neither the guest, nor a handle, nor an entry needs. */
   #release(node: PassthroughNode): void {
     if (node.known || node.handles > 0 || node.entries !== undefined) {
       return;
     }
     this.#nodes.remove(node);
     if (node.path >= 0) {
-      posix.close(node.path);
-      node.path = -1;
+      this.#closePath(node);
     }
+    if (node.handle !== "") {
+      node.handle = "";
+      this.#handled--;
+    }
+    this.#mounts?.left(node);
     this.#unlocate(node);
   }
 }

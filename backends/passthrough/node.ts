@@ -1,5 +1,7 @@
 import { S_IFDIR, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
 import { VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import type { HostFlags } from "./open-flags.js";
+import type { ReusableMap } from "./reusable-map.js";
 
 /** An inode number: exact as a number below 2^53, else as text. */
 export type InodeKey = number | string;
@@ -19,7 +21,8 @@ export interface Identity {
  * A file of the host. While `path` is open (or `creator` is, see there) the file cannot go away and
  * its inode number cannot be given to another. Without, the node is a *lazy* one: `parent` and `name`
  * say where the file was last seen, and what is found there counts only if its identity is the same,
- * birth time included. A node with none of the three is stale: the file is gone or was moved by the host.
+ * birth time included. A node that once had a descriptor may have given it up for a file `handle`, which
+ * names the file wherever it is. A node with none of these is stale: the file is gone or was moved by the host.
  */
 export class PassthroughNode extends VfsNode implements Identity {
   readonly dev: number;
@@ -29,11 +32,16 @@ export class PassthroughNode extends VfsNode implements Identity {
   readonly birthNsec: number;
   /** An O_PATH descriptor, or -1. Opened and closed by the node table only. */
   path = -1;
-  /** Where a lazy node was seen. The parent's `path` stays open as long as it has lazy entries. */
+  /** Its place among the nodes with a descriptor, and when it was last used there. */
+  pinIndex = -1;
+  usedAt = 0;
+  /** The file handle of a node that gave up its descriptor, else empty. */
+  handle = "";
+  /** Where a lazy node was seen. The parent is kept as long as it has such entries. */
   parent: PassthroughNode | undefined;
   name = "";
   /** Lazy nodes in this directory by name. */
-  entries: Map<string, PassthroughNode> | undefined;
+  entries: ReusableMap<string, PassthroughNode> | undefined;
   /** The handle that created the file, while it is open: its descriptor is as good as `path`. */
   creator: FileHandle | undefined;
   /** Open handles. */
@@ -73,12 +81,15 @@ export class FileHandle extends VfsHandle {
   declare readonly node: PassthroughNode;
   readonly fd: number;
   readonly isWritable: boolean;
+  /** Every write waits for the disk (O_SYNC, O_DSYNC, O_DIRECT). */
+  readonly isSynchronous: boolean;
 
-  constructor(node: PassthroughNode, fd: number, isWritable: boolean, append: boolean) {
+  constructor(node: PassthroughNode, fd: number, how: HostFlags) {
     super(node);
     this.fd = fd;
-    this.isWritable = isWritable;
-    this.boundFile = { kind: "descriptor", fd, append };
+    this.isWritable = how.isWritable;
+    this.isSynchronous = how.isSynchronous;
+    this.boundFile = { kind: "descriptor", fd, append: how.append };
   }
 }
 

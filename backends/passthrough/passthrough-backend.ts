@@ -8,29 +8,45 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/vfs/attributes.js";
-import { Backend, type BackendCapabilities } from "../../src/vfs/backend.js";
-import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
+import type { BackendCapabilities } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
 import { EINVAL, ENOSYS } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller } from "../../src/vfs/node.js";
-import { applyChange } from "./attribute-changes.js";
-import { listDirectory } from "./directory-listing.js";
+import { applyChange, clearSetgid } from "./attribute-changes.js";
 import { FileOpener } from "./file-opener.js";
+import { HandleOperations } from "./handle-operations.js";
+import { Mounts } from "./mounts.js";
 import { type DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import { NodeTable } from "./node-table.js";
+import { maskedMode } from "./umask.js";
 
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
+
+/** Most descriptors to keep when the process may have far more: each is kernel memory that cannot be reclaimed. */
+const MOST_DESCRIPTORS = 20_000;
+const POSIX_ACL_ACCESS = "system.posix_acl_access";
+
+export type FileHandleUse = "never" | "prefer" | "mandatory";
 
 export interface PassthroughOptions {
   /** The directory to serve; symbolic links on the way to it are followed. */
   readonly sharedDir: string;
   /** Serve extended attributes. Off, the guest is told once that there are none. */
   readonly xattr: boolean;
+  /** Keep POSIX ACLs and let default ones count instead of the caller's umask; implies `xattr`. Default false. */
+  readonly posixAcl?: boolean;
   /** Pass O_DIRECT on to the host's files. */
   readonly allowDirectIo: boolean;
+  /**
+   * File handles for files whose descriptor was given up: "never", "prefer" (the default) where the file
+   * system has them and the process may use them, or "mandatory", which refuses to start without.
+   */
+  readonly inodeFileHandles?: FileHandleUse;
+  /** O_PATH descriptors to keep open at most. Default: half of what the process may have, up to 20,000. */
+  readonly descriptorLimit?: number;
   readonly logger: Logger;
 }
 
@@ -39,25 +55,25 @@ export interface PassthroughOptions {
  * caller where the process may, so that owners come out right. Names are resolved one at a time below
  * a pinned directory, links are never followed, and nothing but regular files and directories is opened.
  */
-export class PassthroughBackend extends Backend {
+export class PassthroughBackend extends HandleOperations {
   readonly capabilities: BackendCapabilities;
   readonly #options: PassthroughOptions;
-  readonly #nodes: NodeTable;
   readonly #opener: FileOpener;
+  readonly #hasXattrs: boolean;
   #root: PassthroughNode | undefined;
 
   constructor(options: PassthroughOptions) {
-    super();
+    super(new NodeTable(options.logger));
     this.#options = options;
-    this.#nodes = new NodeTable(options.logger);
-    this.#opener = new FileOpener(this.#nodes, options.allowDirectIo);
+    this.#opener = new FileOpener(this.nodes, options.allowDirectIo);
+    this.#hasXattrs = options.xattr || options.posixAcl === true;
     this.capabilities = {
       hardLinks: true,
       specialFiles: true,
-      xattrs: options.xattr,
+      xattrs: this.#hasXattrs,
       changesOutside: true,
-      posixAcl: false,
-      parents: false,
+      posixAcl: options.posixAcl === true,
+      parents: true,
     };
   }
 
@@ -66,13 +82,14 @@ export class PassthroughBackend extends Backend {
     if (prepared < 0) {
       throw new GatewayError("environment", `cannot open /proc/self/fd: ${getSystemErrorName(prepared)}`);
     }
-    const { sharedDir } = this.#options;
+    const { sharedDir, descriptorLimit } = this.#options;
     const path = posix.openRoot(Buffer.from(sharedDir).toString("latin1"));
-    const root = path < 0 ? path : this.#nodes.addOpened(path);
-    const readable = typeof root === "number" ? root : posix.reopen(root.path, constants.O_DIRECTORY);
-    if (typeof root === "number" || readable < 0) {
-      this.#nodes.close();
-      const reason = getSystemErrorName(readable);
+    const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
+    if (path < 0 || readable < 0) {
+      const reason = getSystemErrorName(path < 0 ? path : readable);
+      if (path >= 0) {
+        posix.close(path);
+      }
       const value = JSON.stringify(sharedDir);
       throw new GatewayError(
         "environment",
@@ -80,23 +97,23 @@ export class PassthroughBackend extends Backend {
       );
     }
     posix.close(readable);
-    root.known = true;
-    this.#root = root;
-    return root;
+    const limit = descriptorLimit ?? Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
+    this.#root = this.nodes.start(path, limit, (root) => this.#fileHandles(root));
+    return this.#root;
   }
 
   override stop(): void {
-    this.#nodes.close();
+    this.nodes.close();
   }
 
   override forget(node: PassthroughNode): void {
     if (node !== this.#root) {
-      this.#nodes.forget(node);
+      this.nodes.forget(node);
     }
   }
 
   override statfs(node: PassthroughNode): Result<FileSystemStatistics> {
-    const fd = this.#nodes.descriptor(node);
+    const fd = this.nodes.descriptor(node);
     const status = fd < 0 ? fd : posix.statfs(fd);
     if (status < 0) {
       return status;
@@ -112,7 +129,7 @@ export class PassthroughBackend extends Backend {
     name: string,
     out: AttrRecord,
   ): Result<PassthroughNode> {
-    return this.#give(this.#nodes.lookup(parent, name), out);
+    return this.#give(this.nodes.lookup(parent, name), out);
   }
 
   override getattr(
@@ -121,7 +138,7 @@ export class PassthroughBackend extends Backend {
     handle: FileHandle | DirectoryHandle | undefined,
     out: AttrRecord,
   ): Status {
-    const status = handle === undefined ? this.#nodes.stat(node) : posix.stat(handle.fd);
+    const status = handle === undefined ? this.nodes.stat(node) : posix.stat(handle.fd);
     if (status < 0) {
       return status;
     }
@@ -137,7 +154,7 @@ export class PassthroughBackend extends Backend {
     out: AttrRecord,
   ): Awaitable<Status> {
     const file = handle instanceof FileHandle ? handle : undefined;
-    const applied = applyChange(this.#nodes, node, file, change);
+    const applied = applyChange(this.nodes, node, file, change);
     if (typeof applied === "number") {
       return applied < 0 ? applied : this.getattr(caller, node, handle, out);
     }
@@ -148,7 +165,7 @@ export class PassthroughBackend extends Backend {
     if (!node.isSymlink) {
       return -EINVAL;
     }
-    const fd = this.#nodes.pin(node);
+    const fd = this.nodes.pin(node);
     return fd < 0 ? fd : posix.readLink(fd);
   }
 
@@ -162,11 +179,12 @@ export class PassthroughBackend extends Backend {
   ): Result<PassthroughNode> {
     const { uid, gid, supplementaryGroup } = caller;
     const fullMode = (mode & S_IFMT) === 0 ? mode | S_IFREG : mode;
-    const directory = this.#nodes.pin(parent);
-    const made =
-      directory < 0
-        ? directory
-        : posix.makeNode(directory, name, fullMode, rdev, uid, gid, supplementaryGroup);
+    const directory = this.nodes.pin(parent);
+    if (directory < 0) {
+      return directory;
+    }
+    const bits = maskedMode(caller, directory, fullMode);
+    const made = posix.makeNode(directory, name, bits, rdev, uid, gid, supplementaryGroup);
     return this.#created(made, parent, name, out);
   }
 
@@ -178,9 +196,12 @@ export class PassthroughBackend extends Backend {
     out: AttrRecord,
   ): Result<PassthroughNode> {
     const { uid, gid, supplementaryGroup } = caller;
-    const directory = this.#nodes.pin(parent);
-    const made =
-      directory < 0 ? directory : posix.makeDirectory(directory, name, mode, uid, gid, supplementaryGroup);
+    const directory = this.nodes.pin(parent);
+    if (directory < 0) {
+      return directory;
+    }
+    const bits = maskedMode(caller, directory, mode);
+    const made = posix.makeDirectory(directory, name, bits, uid, gid, supplementaryGroup);
     return this.#created(made, parent, name, out);
   }
 
@@ -192,7 +213,7 @@ export class PassthroughBackend extends Backend {
     out: AttrRecord,
   ): Result<PassthroughNode> {
     const { uid, gid, supplementaryGroup } = caller;
-    const directory = this.#nodes.pin(parent);
+    const directory = this.nodes.pin(parent);
     const made =
       directory < 0 ? directory : posix.makeSymlink(directory, name, target, uid, gid, supplementaryGroup);
     return this.#created(made, parent, name, out);
@@ -205,8 +226,8 @@ export class PassthroughBackend extends Backend {
     newName: string,
     out: AttrRecord,
   ): Result<PassthroughNode> {
-    const directory = this.#nodes.pin(newParent);
-    const fd = directory < 0 ? directory : this.#nodes.pin(node);
+    const directory = this.nodes.pin(newParent);
+    const fd = directory < 0 ? directory : this.nodes.pin(node);
     const linked = fd < 0 ? fd : posix.link(fd, directory, newName);
     const status = linked < 0 ? linked : posix.stat(fd);
     return this.#give(status < 0 ? status : node, out);
@@ -228,24 +249,26 @@ export class PassthroughBackend extends Backend {
     newName: string,
     flags: number,
   ): Status {
-    const from = this.#nodes.pin(parent);
-    const to = from < 0 ? from : this.#nodes.pin(newParent);
+    const from = this.nodes.pin(parent);
+    const to = from < 0 ? from : this.nodes.pin(newParent);
     if (to < 0) {
       return to;
     }
     const replaces = (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) === 0;
-    const victim = replaces ? this.#nodes.beforeRemoval(newParent, newName) : undefined;
+    const victim = replaces ? this.nodes.beforeRemoval(newParent, newName) : undefined;
     const status = posix.rename(from, name, to, newName, flags);
     if (status < 0) {
       return status;
     }
-    this.#nodes.afterRemoval(victim);
-    this.#nodes.renamed(parent, name, newParent, newName, (flags & RENAME_EXCHANGE) !== 0);
+    if (replaces) {
+      this.nodes.afterRemoval(newParent, newName, victim);
+    }
+    this.nodes.renamed([parent, name], [newParent, newName], (flags & RENAME_EXCHANGE) !== 0);
     return 0;
   }
 
-  override open(_caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
-    return this.#opener.open(node, flags);
+  override open(caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
+    return this.#opener.open(caller, node, flags);
   }
 
   override create(
@@ -256,42 +279,25 @@ export class PassthroughBackend extends Backend {
     mode: number,
     out: AttrRecord,
   ): Result<FileHandle> {
-    const handle = this.#opener.create(caller, parent, name, flags, mode);
-    if (typeof handle !== "number") {
-      copyAttributes(out);
-      handle.node.known = true;
-    }
-    return handle;
+    return this.#opened(this.#opener.create(caller, parent, name, flags, mode), out);
   }
 
-  /** Nothing is held back here; what a disk refuses later is reported by fsync. */
-  override flush(_caller: Caller, _handle: FileHandle): Status {
-    return 0;
+  override tmpfile(
+    caller: Caller,
+    parent: PassthroughNode,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Result<FileHandle> {
+    return this.#opened(this.#opener.createTemporary(caller, parent, flags, mode), out);
   }
 
-  override release(handle: FileHandle): void {
-    this.#nodes.closed(handle.node, handle);
-  }
-
-  override fsync(_caller: Caller, handle: FileHandle, dataOnly: boolean): Promise<Status> {
-    return posix.fsync(handle.fd, dataOnly ? 1 : 0);
+  override parentOf(_caller: Caller, node: PassthroughNode, out: AttrRecord): Result<PassthroughNode> {
+    return this.#give(this.nodes.parentOf(node), out);
   }
 
   override opendir(_caller: Caller, node: PassthroughNode): Result<DirectoryHandle> {
     return this.#opener.openDirectory(node);
-  }
-
-  override readdir(_caller: Caller, handle: DirectoryHandle, sink: DirectoryBuffer): Status {
-    return listDirectory(this.#nodes, handle, sink);
-  }
-
-  override releasedir(handle: DirectoryHandle): void {
-    posix.close(handle.fd);
-    this.#nodes.closed(handle.node, handle);
-  }
-
-  override fsyncdir(_caller: Caller, handle: DirectoryHandle, dataOnly: boolean): Promise<Status> {
-    return posix.fsync(handle.fd, dataOnly ? 1 : 0);
   }
 
   override syncfs(_node: PassthroughNode): Awaitable<Status> {
@@ -299,14 +305,15 @@ export class PassthroughBackend extends Backend {
   }
 
   override setxattr(
-    _caller: Caller,
+    caller: Caller,
     node: PassthroughNode,
     name: string,
     value: Uint8Array,
     flags: number,
   ): Status {
     const fd = this.#xattrDescriptor(node);
-    return fd < 0 ? fd : posix.setXattr(fd, name, value, flags);
+    const status = fd < 0 ? fd : posix.setXattr(fd, name, value, flags);
+    return status === 0 && caller.clearsPrivileges && name === POSIX_ACL_ACCESS ? clearSetgid(fd) : status;
   }
 
   override getxattr(_caller: Caller, node: PassthroughNode, name: string, into: Uint8Array): Status {
@@ -324,32 +331,6 @@ export class PassthroughBackend extends Backend {
     return fd < 0 ? fd : posix.removeXattr(fd, name);
   }
 
-  override fallocate(
-    _caller: Caller,
-    handle: FileHandle,
-    mode: number,
-    offset: bigint,
-    length: bigint,
-  ): Promise<Status> {
-    return posix.fallocate(handle.fd, mode, offset, length);
-  }
-
-  override lseek(_caller: Caller, handle: FileHandle, offset: bigint, whence: number): Result<bigint> {
-    return posix.seek(handle.fd, offset, whence);
-  }
-
-  override async copyFileRange(
-    _caller: Caller,
-    from: FileHandle,
-    fromOffset: bigint,
-    to: FileHandle,
-    toOffset: bigint,
-    length: bigint,
-  ): Promise<Result<bigint>> {
-    const copied = await posix.copyFileRange(from.fd, fromOffset, to.fd, toOffset, length);
-    return copied < 0 ? copied : BigInt(copied);
-  }
-
   /** Hands a node whose attributes `posix.attr` has to the guest. */
   #give(node: Result<PassthroughNode>, out: AttrRecord): Result<PassthroughNode> {
     if (typeof node !== "number") {
@@ -359,24 +340,53 @@ export class PassthroughBackend extends Backend {
     return node;
   }
 
+  #opened(handle: Result<FileHandle>, out: AttrRecord): Result<FileHandle> {
+    if (typeof handle !== "number") {
+      copyAttributes(out);
+      handle.node.known = true;
+    }
+    return handle;
+  }
+
   #created(made: Status, parent: PassthroughNode, name: string, out: AttrRecord): Result<PassthroughNode> {
-    return made < 0 ? made : this.#give(this.#nodes.created(parent, name), out);
+    return made < 0 ? made : this.#give(this.nodes.created(parent, name), out);
   }
 
   #remove(parent: PassthroughNode, name: string, isDirectory: number): Status {
-    const directory = this.#nodes.pin(parent);
+    const directory = this.nodes.pin(parent);
     if (directory < 0) {
       return directory;
     }
-    const victim = this.#nodes.beforeRemoval(parent, name);
+    const victim = this.nodes.beforeRemoval(parent, name);
     const status = posix.unlink(directory, name, isDirectory);
     if (status === 0) {
-      this.#nodes.afterRemoval(victim);
+      this.nodes.afterRemoval(parent, name, victim);
     }
     return status;
   }
 
   #xattrDescriptor(node: PassthroughNode): number {
-    return this.#options.xattr ? this.#nodes.descriptor(node) : -ENOSYS;
+    return this.#hasXattrs ? this.nodes.descriptor(node) : -ENOSYS;
+  }
+
+  #fileHandles(root: PassthroughNode): Mounts | undefined {
+    const { inodeFileHandles = "prefer" } = this.#options;
+    if (inodeFileHandles === "never") {
+      return undefined;
+    }
+    const mounts = new Mounts();
+    const status = mounts.start(root);
+    if (status >= 0) {
+      return mounts;
+    }
+    mounts.close();
+    if (inodeFileHandles === "mandatory") {
+      const reason = getSystemErrorName(status);
+      throw new GatewayError(
+        "environment",
+        `--inode-file-handles: expected prefer or never, got mandatory, and file handles do not work here: ${reason}`,
+      );
+    }
+    return undefined;
   }
 }

@@ -31,10 +31,10 @@ napi_value OpenPath(napi_env env, napi_callback_info info) {
   return call.Return(posix::OpenPath(call.Fd(0), name.get(), call.attributes()));
 }
 
-// reopen(fd, flags): fd
+// reopen(fd, flags, killSuidgid): fd
 napi_value Reopen(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  return call.Return(posix::Reopen(call.Fd(0), call.Int32(1)));
+  return call.Return(posix::Reopen(call.Fd(0), call.Int32(1), call.Int32(2) == 1));
 }
 
 // reopenPath(fd): fd, O_PATH

@@ -5,9 +5,11 @@
 
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "native/io/unique_fd.h"
 #include "native/napi/posix_binding.h"
+#include "native/posix/credentials.h"
 #include "native/posix/files.h"
 
 namespace gateway {
@@ -53,6 +55,14 @@ napi_value Submit(const PosixCall& call, Work work) {
 
 int64_t Status(int64_t result) { return result < 0 ? -errno : result; }
 
+// fsyncNow(fd, dataOnly): a number; EAGAIN where it may wait
+napi_value FsyncNow(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const int fd = call.Fd(0);
+  if (posix::MediumOf(fd) != posix::Medium::kMemory) return call.Return(-EAGAIN);
+  return call.Return(static_cast<int>(Status(call.Int32(1) == 1 ? fdatasync(fd) : fsync(fd))));
+}
+
 // fsync(fd, dataOnly)
 napi_value Fsync(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
@@ -72,21 +82,23 @@ napi_value SyncFs(napi_env env, napi_callback_info info) {
   });
 }
 
-// fallocate(fd, mode, offset, length)
+// fallocate(fd, mode, offset, length, killSuidgid)
 napi_value Fallocate(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return Submit(call, [fd = Duplicate(call.Fd(0)), mode = call.Int32(1), offset = call.BigInt(2),
-                       length = call.BigInt(3)]() noexcept {
+                       length = call.BigInt(3), kill = call.Int32(4) == 1]() noexcept {
+    const posix::WithoutFsetid dropped(kill);
     return Status(fallocate(fd.get(), mode, offset, length));
   });
 }
 
-// copyFileRange(from, fromOffset, to, toOffset, length): bytes copied
+// copyFileRange(from, fromOffset, to, toOffset, length, killSuidgid): bytes copied
 napi_value CopyFileRange(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return Submit(call, [from = Duplicate(call.Fd(0)), from_offset = call.BigInt(1),
                        to = Duplicate(call.Fd(2)), to_offset = call.BigInt(3),
-                       length = call.BigInt(4)]() noexcept {
+                       length = call.BigInt(4), kill = call.Int32(5) == 1]() noexcept {
+    const posix::WithoutFsetid dropped(kill);
     off64_t in = from_offset;
     off64_t out = to_offset;
     return Status(copy_file_range(from.get(), &in, to.get(), &out, static_cast<size_t>(length), 0));
@@ -104,7 +116,47 @@ napi_value TruncateSlowly(napi_env env, napi_callback_info info) {
                 });
 }
 
+// Keeps a buffer of JavaScript's until a job is done. Made and destroyed on the loop thread.
+class KeptValue {
+ public:
+  KeptValue(napi_env env, napi_value value) : env_(env) {
+    napi_create_reference(env, value, 1, &reference_);
+  }
+  KeptValue(KeptValue&& other) noexcept
+      : env_(other.env_), reference_(std::exchange(other.reference_, nullptr)) {}
+  ~KeptValue() {
+    if (reference_ != nullptr) napi_delete_reference(env_, reference_);
+  }
+
+ private:
+  napi_env env_;
+  napi_ref reference_ = nullptr;
+};
+
+// writeSlowly(fd, from, offset, killSuidgid): bytes written; `from` must stay as it is
+napi_value WriteSlowly(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call,
+                [fd = Duplicate(call.Fd(0)), kept = KeptValue(env, call.value(1)),
+                 from = std::span<const std::byte>(call.Bytes(1)), offset = call.Int64(2),
+                 kill = call.Int32(3) == 1]() noexcept -> int64_t {
+                  return posix::Write(fd.get(), from, offset, kill);
+                });
+}
+
+// readSlowly(fd, into, offset): bytes read
+napi_value ReadSlowly(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return Submit(call, [fd = Duplicate(call.Fd(0)), kept = KeptValue(env, call.value(1)),
+                       into = call.Bytes(1), offset = call.Int64(2)]() noexcept {
+    return Status(pread(fd.get(), into.data(), into.size(), offset));
+  });
+}
+
 constexpr PosixFunction kFunctions[] = {
+    {"readSlowly", ReadSlowly},
+    {"fsyncNow", FsyncNow},
+    {"writeSlowly", WriteSlowly},
     {"fsync", Fsync},
     {"syncfs", SyncFs},
     {"fallocate", Fallocate},

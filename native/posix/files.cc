@@ -1,9 +1,11 @@
 #include "native/posix/files.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -69,8 +71,38 @@ int OpenRoot(const char* path, AttrWords out) noexcept {
   return WithAttributes(Status(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)), out);
 }
 
-int Reopen(int fd, int flags) noexcept {
+// Every step is checked against the root, so nothing above it is ever returned; whoever moves
+// directories meanwhile can only turn the answer into ESTALE.
+int OpenParent(int directory, int root, AttrWords out) noexcept {
+  struct stat top;
+  struct stat at;
+  if (fstat(root, &top) != 0 || fstat(directory, &at) != 0) return -errno;
+  const auto is_root = [&top](const struct stat& it) {
+    return it.st_dev == top.st_dev && it.st_ino == top.st_ino;
+  };
+  constexpr int kFlags = kPathFlags | O_DIRECTORY;
+  if (is_root(at)) return WithAttributes(Reopen(root, kFlags), out);
+  UniqueFd parent(openat(directory, "..", kFlags));
+  if (parent.get() < 0) return -errno;
+  const int result = fcntl(parent.get(), F_DUPFD_CLOEXEC, 0);
+  if (result < 0) return -errno;
+  UniqueFd found(result);
+  while (true) {
+    struct stat above;
+    if (fstat(parent.get(), &above) != 0) return -errno;
+    if (is_root(above)) return WithAttributes(found.Release(), out);
+    // The root of everything is its own parent.
+    if (above.st_dev == at.st_dev && above.st_ino == at.st_ino) return -ESTALE;
+    at = above;
+    const int next = openat(parent.get(), "..", kFlags);
+    if (next < 0) return -errno;
+    parent = UniqueFd(next);
+  }
+}
+
+int Reopen(int fd, int flags, bool kill_suidgid) noexcept {
   const ProcName name(fd);
+  const WithoutFsetid dropped(kill_suidgid);
   const int how = (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC | O_NOCTTY;
   int opened = Status(openat(ProcFd(), name.get(), how));
   // O_NOATIME is for owners; for others it is a wish.
@@ -85,6 +117,14 @@ int OpenCreate(int directory, const char* name, int flags, mode_t mode, const Id
   const int how = flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
   const int fd =
       CreateAs(caller, [=] { return static_cast<long>(openat(directory, name, how, mode)); });
+  return WithAttributes(fd, out);
+}
+
+int OpenTemporary(int directory, int flags, mode_t mode, const Identity& caller,
+                  AttrWords out) noexcept {
+  const int how = (flags & ~O_CREAT) | O_TMPFILE | O_CLOEXEC | O_NOCTTY;
+  const int fd =
+      CreateAs(caller, [=] { return static_cast<long>(openat(directory, ".", how, mode)); });
   return WithAttributes(fd, out);
 }
 
@@ -163,6 +203,40 @@ int Truncate(int fd, int64_t size, bool kill_suidgid) noexcept {
   if (opened < 0) return opened;
   const UniqueFd writable(opened);
   return TruncateOpen(writable.get(), size, kill_suidgid);
+}
+
+ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset, bool kill_suidgid) noexcept {
+  // Few files have the bits, and giving up a capability takes longer than looking.
+  struct stat before;
+  const bool has_bits =
+      kill_suidgid && fstat(fd, &before) == 0 && (before.st_mode & (S_ISUID | S_ISGID)) != 0;
+  const WithoutFsetid dropped(has_bits);
+  size_t done = 0;
+  while (done < from.size()) {
+    const ssize_t count =
+        pwrite(fd, from.data() + done, from.size() - done, offset + static_cast<off_t>(done));
+    if (count < 0) return done > 0 ? static_cast<ssize_t>(done) : -errno;
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+  }
+  return static_cast<ssize_t>(done);
+}
+
+Medium MediumOf(int fd) noexcept {
+  struct statfs info;
+  if (fstatfs(fd, &info) != 0) return Medium::kOther;
+  switch (info.f_type) {
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+      return Medium::kMemory;
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+      return Medium::kDisk;
+    default:
+      return Medium::kOther;
+  }
 }
 
 }  // namespace gateway::posix

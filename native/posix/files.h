@@ -26,13 +26,20 @@ namespace gateway::posix {
 // The directory to serve, as a path.
 [[nodiscard]] int OpenRoot(const char* path, AttrWords out) noexcept;
 
+// The directory above `directory` as a path, if it lies below `root` or is `root`; ESTALE when the
+// host has moved it out. `root` is its own parent.
+[[nodiscard]] int OpenParent(int directory, int root, AttrWords out) noexcept;
+
 // Opens again what `fd` stands for. Only for regular files and directories: opening anything else
-// has side effects on the host.
-[[nodiscard]] int Reopen(int fd, int flags) noexcept;
+// has side effects on the host. `kill_suidgid` lets O_TRUNC clear setuid and setgid.
+[[nodiscard]] int Reopen(int fd, int flags, bool kill_suidgid = false) noexcept;
 
 // Creations, as `caller`, with the attributes of what is there afterwards.
 [[nodiscard]] int OpenCreate(int directory, const char* name, int flags, mode_t mode,
                              const Identity& caller, AttrWords out) noexcept;
+// A file without a name (O_TMPFILE), which Link can give one unless `flags` has O_EXCL.
+[[nodiscard]] int OpenTemporary(int directory, int flags, mode_t mode, const Identity& caller,
+                                AttrWords out) noexcept;
 [[nodiscard]] int MakeDirectory(int directory, const char* name, mode_t mode,
                                 const Identity& caller, AttrWords out) noexcept;
 [[nodiscard]] int MakeNode(int directory, const char* name, mode_t mode, uint32_t device,
@@ -55,6 +62,15 @@ namespace gateway::posix {
 // Through a descriptor that is open for writing, or (Truncate) through any other of a regular file.
 [[nodiscard]] int TruncateOpen(int fd, int64_t size, bool kill_suidgid) noexcept;
 [[nodiscard]] int Truncate(int fd, int64_t size, bool kill_suidgid) noexcept;
+
+// Writes all it can at `offset`. Bytes written, or -errno.
+[[nodiscard]] ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset,
+                            bool kill_suidgid) noexcept;
+
+// Where a file's data is: nothing on kMemory (tmpfs, ramfs) ever waits; buffered writes to kDisk
+// seldom do.
+enum class Medium { kOther, kDisk, kMemory };
+[[nodiscard]] Medium MediumOf(int fd) noexcept;
 
 }  // namespace gateway::posix
 

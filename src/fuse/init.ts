@@ -42,6 +42,8 @@ const CONGESTION_THRESHOLD = Math.floor((MAX_BACKGROUND * 3) / 4);
 
 const ALWAYS =
   InitFlag.ASYNC_READ |
+  InitFlag.POSIX_LOCKS |
+  InitFlag.FLOCK_LOCKS |
   InitFlag.ATOMIC_O_TRUNC |
   InitFlag.BIG_WRITES |
   InitFlag.DO_READDIRPLUS |

@@ -3,6 +3,7 @@ import { ATTRIBUTE_OPERATIONS } from "./operations/attributes.js";
 import { CONTROL_OPERATIONS } from "./operations/control.js";
 import { DIRECTORY_OPERATIONS } from "./operations/directories.js";
 import { FILE_OPERATIONS } from "./operations/files.js";
+import { LOCK_OPERATIONS } from "./operations/locks.js";
 import { NAMESPACE_OPERATIONS } from "./operations/namespace.js";
 import { XATTR_OPERATIONS } from "./operations/xattrs.js";
 import type { Request } from "./request.js";
@@ -24,6 +25,7 @@ export const OPERATIONS: readonly (Operation | undefined)[] = byOpcode([
   ...NAMESPACE_OPERATIONS,
   ...ATTRIBUTE_OPERATIONS,
   ...FILE_OPERATIONS,
+  ...LOCK_OPERATIONS,
   ...DIRECTORY_OPERATIONS,
   ...XATTR_OPERATIONS,
 ]);

@@ -64,8 +64,10 @@ export const Opcode = {
 /** Flags of INIT, first word. */
 export const InitFlag = {
   ASYNC_READ: 1 << 0,
+  POSIX_LOCKS: 1 << 1,
   ATOMIC_O_TRUNC: 1 << 3,
   BIG_WRITES: 1 << 5,
+  FLOCK_LOCKS: 1 << 10,
   AUTO_INVAL_DATA: 1 << 12,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
@@ -93,6 +95,7 @@ export const InHeader = {
   BYTES: 40,
   WORDS: 10,
   OPCODE: 1,
+  UNIQUE: 2,
   NODE_ID: 4,
   UID: 6,
   GID: 7,
@@ -130,6 +133,12 @@ export const InitOut = { BYTES: 64, WORDS: 16 } as const;
 export const GETATTR_FH = 1;
 /** FATTR_FH of SETATTR. */
 export const SETATTR_FH = 1 << 6;
+/** FUSE_RELEASE_FLOCK_UNLOCK: the lock owner of RELEASE has a lock of flock(2). */
+export const RELEASE_FLOCK_UNLOCK = 1 << 1;
+/** FUSE_LK_FLOCK: a lock of flock(2). */
+export const LK_FLOCK = 1;
+/** struct fuse_lk_out: start u64, end u64, type u32, pid u32. */
+export const LK_OUT_BYTES = 24;
 /** FUSE_FSYNC_FDATASYNC. */
 export const FSYNC_DATA_ONLY = 1;
 

@@ -66,6 +66,17 @@ export class Request {
     return this.#words[this.base + Slot.REQUEST_WORD + InHeader.OPCODE] as number;
   }
 
+  /** Index of the queue it came from. */
+  get queue(): number {
+    return this.#words[this.base + Slot.QUEUE_WORD] as number;
+  }
+
+  /** The guest's number of this request, by which INTERRUPT names it; exact below 2^53. */
+  get unique(): number {
+    const word = this.base + Slot.REQUEST_WORD + InHeader.UNIQUE;
+    return (this.#words[word + 1] as number) * 0x1_0000_0000 + (this.#words[word] as number);
+  }
+
   /** Halves of the node id in the header. */
   get nodeLow(): number {
     return this.#words[this.base + Slot.REQUEST_WORD + InHeader.NODE_ID] as number;

@@ -4,8 +4,10 @@ import { DirectoryBuffer, type EntryReferencer } from "../vfs/directory-buffer.j
 import { EINVAL, EIO, ENOSYS, type Status } from "../vfs/errno.js";
 import { type HandleKind, HandleTable } from "../vfs/handle-table.js";
 import { InodeTable } from "../vfs/inode-table.js";
+import { LockTable } from "../vfs/lock-table.js";
 import type { Logger } from "../vfs/logger.js";
 import type { VfsHandle, VfsNode } from "../vfs/node.js";
+import { LockClient } from "./lock-client.js";
 import { OPERATIONS } from "./operations.js";
 import { EntryOut, MAX_TRANSFER_BYTES, Opcode, OpenFlag } from "./protocol.js";
 import { Request } from "./request.js";
@@ -32,6 +34,8 @@ export interface FuseSessionOptions {
   readonly root: VfsNode;
   readonly cachePolicy: CachePolicy;
   readonly logger: Logger;
+  /** The locks of the share; a share with several sessions gives all of them the same. */
+  readonly locks?: LockTable;
 }
 
 /**
@@ -49,6 +53,8 @@ export class FuseSession implements EntryReferencer {
   readonly #reported = new Set<number>();
   #inodes: InodeTable;
   #handles = new HandleTable();
+  /** The guest's locks. */
+  readonly lockClient: LockClient;
   /** INIT was answered; until then nothing else is. */
   initialised = false;
 
@@ -57,6 +63,7 @@ export class FuseSession implements EntryReferencer {
     this.backend = options.backend;
     this.cachePolicy = options.cachePolicy;
     this.logger = options.logger;
+    this.lockClient = new LockClient(options.locks ?? new LockTable(), options.lane);
     this.#root = options.root;
     this.#inodes = this.#createInodeTable();
   }
@@ -83,11 +90,17 @@ export class FuseSession implements EntryReferencer {
     const handles = this.#handles;
     const inodes = this.#inodes;
     this.#handles = new HandleTable();
+    this.lockClient.reset();
     for (const [handle, kind] of [...handles.entries()]) {
       this.#releaseHandle(handles, inodes, handle, kind);
     }
     inodes.clear();
     this.#inodes = this.#createInodeTable();
+  }
+
+  /** The queue is about to stop: answers what is held for a lock, see {@link LockClient.cancelWaiting}. */
+  cancelWaiting(queue: number): void {
+    this.lockClient.cancelWaiting(queue);
   }
 
   /** The node of the request's header, or undefined: the guest has no such node. */
@@ -247,6 +260,7 @@ export class FuseSession implements EntryReferencer {
     if (handle.boundFile !== undefined) {
       this.lane.unbind(handle.tableIndex);
     }
+    this.lockClient.releaseHandle(handle);
     handles.remove(handle);
     inodes.unpin(handle.node);
     this.#releaseInBackend(handle, kind);

@@ -70,6 +70,8 @@ export interface RingSetup {
   readonly base: number;
   /** VIRTIO_RING_F_EVENT_IDX was negotiated. */
   readonly eventIndex: boolean;
+  /** VIRTIO_RING_F_INDIRECT_DESC was negotiated: a request takes one descriptor of the ring. */
+  readonly indirect: boolean;
 }
 
 /** Counters of a queue. */
@@ -160,6 +162,7 @@ export class Lane {
   readonly batch: Uint32Array;
   readonly results: Int32Array;
   readonly #binding: LaneBinding;
+  readonly #holdLimits: number[] = [];
   #lastQueue = 0;
 
   /** @throws GatewayError when there is no memory for the request slots */
@@ -206,7 +209,9 @@ export class Lane {
 
   /** Starts taking requests from a ring. EINVAL: size or alignment; EFAULT: outside guest memory. */
   startQueue(queue: number, ring: RingSetup): number {
-    const { size, descriptors, available, used, base, eventIndex } = ring;
+    const { size, descriptors, available, used, base, eventIndex, indirect } = ring;
+    // Linux takes three descriptors for a small request unless it may use an indirect table.
+    this.#holdLimits[queue] = Math.floor(size / (indirect ? 2 : 6));
     this.#lastQueue = Math.max(this.#lastQueue, queue);
     return this.#binding.startQueue(queue, size, descriptors, available, used, base, eventIndex);
   }
@@ -241,6 +246,14 @@ export class Lane {
   /** Requests of the queue that are not answered. */
   inFlight(queue: number): number {
     return this.#binding.inFlight(queue);
+  }
+
+  /**
+   * How many requests of the queue may be held for long, so that half of its descriptors are left for
+   * others: those that end the waiting must get through.
+   */
+  holdLimit(queue: number): number {
+    return this.#holdLimits[queue] ?? Slot.COUNT / 2;
   }
 
   /** The highest index of a queue that was ever started. */

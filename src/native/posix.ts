@@ -13,6 +13,9 @@ export const Note = {
   BIRTH_NSEC: 4,
 } as const;
 
+/** Where a file's data is: no call on memory waits; buffered writes to a local disk seldom do. */
+export const Medium = { OTHER: 0, DISK: 1, MEMORY: 2 } as const;
+
 /** Nanoseconds that mean "the time of the call" and "leave it" in {@link PosixBinding.setTimes}. */
 export const UTIME_NOW = 0x3fffffff;
 export const UTIME_OMIT = 0x3ffffffe;
@@ -48,8 +51,11 @@ interface PosixBinding {
   openRoot(path: string): number;
   /** attr; opens an entry as a path only, links not followed. */
   openPath(directory: number, name: string): number;
-  /** Opens a regular file or a directory (never anything else) again with open(2) `flags`. */
-  reopen(fd: number, flags: number): number;
+  /**
+   * Opens a regular file or a directory (never anything else) again with open(2) `flags`; with `killSuidgid` 1
+   * O_TRUNC clears setuid and setgid.
+   */
+  reopen(fd: number, flags: number, killSuidgid?: number): number;
   /** As reopen, as a path only; any file. */
   reopenPath(fd: number): number;
   /** attr; O_CREAT and O_EXCL are implied. */
@@ -62,7 +68,38 @@ interface PosixBinding {
     gid: number,
     group: number,
   ): number;
+  /** attr; a file without a name (O_TMPFILE) that link can name unless `flags` has O_EXCL. */
+  openTemporary(
+    directory: number,
+    flags: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    group: number,
+  ): number;
+  /** attr; ".." as a path only, if it is `root` or below it. The root is its own parent. Errors: ESTALE. */
+  openParent(directory: number, root: number): number;
   close(fd: number): number;
+
+  /** How many descriptors the process may have. */
+  descriptorLimit(): number;
+  /**
+   * What remains of a file when its descriptor is closed, as latin1: mount id and handle type (4 bytes each,
+   * little-endian), the handle. Errors, as a number: EOPNOTSUPP.
+   */
+  handleOf(fd: number): string | number;
+  /** Opens a handle as a path only; `mount` is open on the handle's mount. Errors: ESTALE, EPERM. */
+  openHandle(mount: number, handle: string): number;
+  /** FS_IOC_GETFLAGS and the like as the caller; bytes stored in `into`. `fd` is open. Errors: ENOTTY. */
+  ioctl(
+    fd: number,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+    uid: number,
+    gid: number,
+    group: number,
+  ): number;
 
   /** attr */
   makeDirectory(
@@ -106,6 +143,11 @@ interface PosixBinding {
   /** `isOpen` 1 when `fd` is open for writing; `killSuidgid` 1 clears setuid and setgid. */
   truncate(fd: number, size: bigint, isOpen: number, killSuidgid: number): number;
 
+  /** {@link Medium} of an open file. */
+  medium(fd: number): number;
+  /** Bytes written; may wait unless the medium is memory. */
+  write(fd: number, from: Uint8Array, offset: number, killSuidgid: number): number;
+
   /** An empty `into` asks for the length. */
   getXattr(fd: number, name: string, into: Uint8Array): number;
   listXattr(fd: number, into: Uint8Array): number;
@@ -128,11 +170,17 @@ interface PosixBinding {
     capacity: number,
   ): number;
 
+  /** fsync where that cannot wait, else -EAGAIN. */
+  fsyncNow(fd: number, dataOnly: number): number;
+
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.
   fsync(fd: number, dataOnly: number): Promise<number>;
   /** Of the file system that holds `fd`, a directory (a path will do). */
   syncfs(fd: number): Promise<number>;
-  fallocate(fd: number, mode: number, offset: bigint, length: bigint): Promise<number>;
+  fallocate(fd: number, mode: number, offset: bigint, length: bigint, killSuidgid: number): Promise<number>;
+  /** The buffers of both must stay as they are until the promise settles. */
+  readSlowly(fd: number, into: Uint8Array, offset: number): Promise<number>;
+  writeSlowly(fd: number, from: Uint8Array, offset: number, killSuidgid: number): Promise<number>;
   /** The count of bytes copied. */
   copyFileRange(
     from: number,
@@ -140,6 +188,7 @@ interface PosixBinding {
     to: number,
     toOffset: bigint,
     length: bigint,
+    killSuidgid: number,
   ): Promise<number>;
   /** As truncate. */
   truncateSlowly(fd: number, size: bigint, isOpen: number, killSuidgid: number): Promise<number>;

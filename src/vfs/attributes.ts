@@ -44,6 +44,9 @@ export const Attr = {
   BTIME_NSEC: 26,
 } as const;
 
+/** Bit of {@link Attr.FLAGS}: the entry is the root of another file system than its parent's. */
+export const FUSE_ATTR_SUBMOUNT = 1;
+
 /** File type bits of st_mode. */
 export const S_IFMT = 0o170000;
 export const S_IFIFO = 0o010000;

@@ -63,6 +63,8 @@ export interface VhostDeviceOptions {
   readonly logger: Logger;
   /** The device was reset: the guest starts over. */
   readonly onReset: () => void;
+  /** A queue stops: requests that are held are to be answered now. */
+  readonly onQuiesced: (queue: number) => void;
 }
 
 /** The vhost-user back-end: turns the front-end's messages into settings of the lane. */
@@ -78,7 +80,7 @@ export class VhostDevice {
   constructor(options: VhostDeviceOptions) {
     this.#options = options;
     this.#lane = options.lane;
-    this.#rings = new Rings(options.lane, options.logger);
+    this.#rings = new Rings(options.lane, options.logger, options.onQuiesced);
     this.#handlers = new Map([...this.#setupHandlers(), ...this.#memoryHandlers(), ...this.#ringHandlers()]);
   }
 
@@ -202,6 +204,7 @@ export class VhostDevice {
 
   #setFeatures(features: bigint): undefined {
     checkSubset(features, FEATURES);
+    this.#rings.indirect = (features & Feature.RING_INDIRECT_DESC) !== 0n;
     this.#rings.eventIndex = (features & Feature.RING_EVENT_IDX) !== 0n;
     this.#rings.startDisabled = (features & Feature.PROTOCOL_FEATURES) !== 0n;
     return undefined;

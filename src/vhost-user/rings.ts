@@ -21,15 +21,20 @@ interface Ring {
 export class Rings {
   readonly #lane: Lane;
   readonly #logger: Logger;
+  readonly #onQuiesced: (queue: number) => void;
   readonly #rings: Ring[] = [];
   /** VIRTIO_RING_F_EVENT_IDX was negotiated. */
   eventIndex = false;
+  /** VIRTIO_RING_F_INDIRECT_DESC was negotiated. */
+  indirect = false;
   /** Rings wait for SET_VRING_ENABLE (VHOST_USER_F_PROTOCOL_FEATURES was negotiated). */
   startDisabled = false;
 
-  constructor(lane: Lane, logger: Logger) {
+  /** @param onQuiesced answers the requests of a queue that would be held for long, since it stops */
+  constructor(lane: Lane, logger: Logger, onQuiesced: (queue: number) => void) {
     this.#lane = lane;
     this.#logger = logger;
+    this.#onQuiesced = onQuiesced;
     for (let index = 0; index < MAX_QUEUES; index++) {
       this.#rings.push({
         size: 0,
@@ -64,7 +69,11 @@ export class Rings {
   start(index: number, kick: number): number {
     const ring = this.#ring(index);
     if (!ring.running) {
-      const error = this.#lane.startQueue(index, { ...ring, eventIndex: this.eventIndex });
+      const error = this.#lane.startQueue(index, {
+        ...ring,
+        eventIndex: this.eventIndex,
+        indirect: this.indirect,
+      });
       if (error !== 0) {
         this.#lane.setKick(index, -1);
         return error;
@@ -87,6 +96,7 @@ export class Rings {
       return ring.base;
     }
     this.#lane.quiesce(index);
+    this.#onQuiesced(index);
     const deadline = Date.now() + DRAIN_TIMEOUT_MS;
     while (this.#lane.inFlight(index) > 0 && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));

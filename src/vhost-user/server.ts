@@ -14,6 +14,8 @@ export interface RequestHandler {
   readonly runBatch: (count: number) => void;
   /** The device was reset: the guest starts over. */
   reset(): void;
+  /** A queue stops: answers those of its requests that could wait for ever. */
+  cancelWaiting(queue: number): void;
 }
 
 export interface VhostServerOptions {
@@ -77,7 +79,14 @@ export class VhostServer {
     const socket = await this.#accept();
     onConnected();
     const { lane, tag, requestQueues, logger } = this.#options;
-    const device = new VhostDevice({ lane, tag, requestQueues, logger, onReset: () => handler.reset() });
+    const device = new VhostDevice({
+      lane,
+      tag,
+      requestQueues,
+      logger,
+      onReset: () => handler.reset(),
+      onQuiesced: (queue) => handler.cancelWaiting(queue),
+    });
     lane.setHandlers(handler.runBatch, device.onLaneEvent);
     await device.serve(socket);
     this.#logStatistics();

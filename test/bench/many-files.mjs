@@ -1,157 +1,109 @@
 // @ts-check
-// A million files in one directory of a memory share: what each step costs per file, and whether that stays the
-// same as the directory grows. Drives the backend with the tables of a session; no rings, no guest.
+// What a guest that holds very many files costs: descriptors and memory of the server before, at the top, and
+// after everything was forgotten. Mounts a share on this host (root). Not part of the tests: it takes minutes.
 //
-//   npm run bench:files -- [count…]      default: 10000 100000 1000000
-import { mkdtemp, rm } from "node:fs/promises";
+//   node test/bench/many-files.mjs [--files 1000000] [--dir DIR] [server option…]
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-import { rolldown } from "rolldown";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const CALLER = { uid: 0, gid: 0, pid: 1, supplementaryGroup: -1, umask: 0, clearsPrivileges: false };
-const REPLY_BYTES = 128 << 10;
-const HEAP_MIB = 8192;
+const BENCH = join(ROOT, "native/bench");
+const FILES_PER_DIRECTORY = 1000;
 
-setFlagsFromString("--expose-gc");
-setFlagsFromString(`--max-old-space-size=${HEAP_MIB}`);
-const collectGarbage = runInNewContext("gc");
+const { values, tokens } = parseArgs({
+  options: { files: { type: "string", default: "1000000" }, dir: { type: "string", default: tmpdir() } },
+  strict: false,
+  tokens: true,
+});
+const directories = Math.ceil(Number(values.files) / FILES_PER_DIRECTORY);
+const serverOptions = tokens.flatMap((token) =>
+  token.kind === "option" && token.name !== "files" && token.name !== "dir"
+    ? [token.value === undefined ? token.rawName : `${token.rawName}=${token.value}`]
+    : [],
+);
 
-/** Loads the server's own modules. */
-async function loadModules() {
-  process.env.VIRTIOFS_GATEWAY_ADDON ??= join(ROOT, "build/Release/virtiofs_gateway.node");
-  const folder = await mkdtemp(join(tmpdir(), "many-files-"));
-  try {
-    const bundle = await rolldown({
-      input: {
-        backend: join(ROOT, "backends/memory/memory-backend.ts"),
-        inodes: join(ROOT, "src/vfs/inode-table.ts"),
-        buffer: join(ROOT, "src/vfs/directory-buffer.ts"),
-      },
-      platform: "node",
-      resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
-    });
-    await bundle.write({
-      dir: folder,
-      format: "esm",
-      entryFileNames: "[name].mjs",
-      chunkFileNames: "[name].mjs",
-    });
-    const load = (/** @type {string} */ name) => import(pathToFileURL(join(folder, name)).href);
-    const [backend, inodes, buffer] = await Promise.all(
-      ["backend.mjs", "inodes.mjs", "buffer.mjs"].map(load),
-    );
-    return { ...backend, ...inodes, ...buffer };
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+/** @param {string} title @param {number} pid */
+function report(title, pid) {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  const rss = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+  const descriptors = readdirSync(`/proc/${pid}/fd`).length;
+  console.log(
+    `${title.padEnd(44)} ${String(descriptors).padStart(6)} descriptors ${rss.toFixed(0).padStart(6)} MiB`,
+  );
 }
 
-/** Bytes in use: the JavaScript heap and what lies outside of it. */
-function bytesInUse() {
-  collectGarbage();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
-/**
- * @param {any} modules
- * @param {number} count
- */
-function measure(modules, count) {
-  const { MemoryBackend, InodeTable, DirectoryBuffer } = modules;
-  const backend = new MemoryBackend({ sizeBytes: 1 << 30, inodeLimit: count + 10 });
-  const root = backend.start();
-  const inodes = new InodeTable(root, (/** @type {any} */ node) => backend.forget(node));
-  const out = new Uint32Array(32);
-  const sink = new DirectoryBuffer(REPLY_BYTES, {
-    referenceEntry: (/** @type {any} */ node) => inodes.reference(node),
-  });
-  const name = (/** @type {number} */ index) => `file-${index}`;
-  const forget = (/** @type {any} */ node) => inodes.forget(node.tableIndex, inodes.generationOf(node), 1);
-  /** @type {Record<string, number>} */
-  const results = {};
-  const timed = (/** @type {string} */ step, /** @type {() => void} */ run) => {
-    const start = process.hrtime.bigint();
-    run();
-    results[`${step} ns`] = Math.round(Number(process.hrtime.bigint() - start) / count);
-  };
-  const each = (/** @type {(name: string) => void} */ run) => () => {
-    for (let index = 0; index < count; index++) {
-      run(name(index));
-    }
-  };
-  const list = (/** @type {boolean} */ plus) => () => {
-    const handle = backend.opendir(CALLER, root);
-    let seen = 0;
-    for (let offset = 0; ; ) {
-      sink.begin(plus, offset % 2 ** 32, Math.floor(offset / 2 ** 32), REPLY_BYTES);
-      backend.readdir(CALLER, handle, sink);
-      if (sink.length === 0) {
-        break;
+/** Looks every file up by name, listing nothing. @param {string} root @param {number} times */
+async function lookUpAll(root, times) {
+  const script = `
+    const { lstatSync } = require("node:fs");
+    for (let time = 0; time < ${times}; time++) {
+      for (let d = 0; d < ${directories}; d++) {
+        for (let f = 0; f < ${FILES_PER_DIRECTORY}; f++) lstatSync(process.argv[1] + "/" + d + "/" + f);
       }
-      for (let at = 0; at < sink.length; seen++) {
-        const word = (at + (plus ? 128 : 0)) / 4;
-        offset = sink.words[word + 2] + sink.words[word + 3] * 2 ** 32;
-        at = (at + (plus ? 128 : 0) + 24 + sink.words[word + 4] + 7) & ~7;
-      }
-    }
-    backend.releasedir(handle);
-    if (seen !== count + 2) {
-      throw new Error(`the directory lists ${seen} entries, not ${count + 2}`);
-    }
-  };
-
-  const before = bytesInUse();
-  timed(
-    "create",
-    each((file) => forget_(backend.create(CALLER, root, file, 2, 0o644, out))),
-  );
-  results["bytes per file"] = Math.round((bytesInUse() - before) / count);
-  timed(
-    "lookup",
-    each((file) => void inodes.reference(backend.lookup(CALLER, root, file, out))),
-  );
-  results["bytes per known file"] = Math.round((bytesInUse() - before) / count);
-  timed(
-    "forget",
-    each((file) => forget(backend.lookup(CALLER, root, file, out))),
-  );
-  timed("list", list(false));
-  timed("list plus", list(true));
-  timed(
-    "rename",
-    each((file) => backend.rename(CALLER, root, file, root, `${file}.x`, 0)),
-  );
-  timed(
-    "delete",
-    each((file) => backend.unlink(CALLER, root, `${file}.x`)),
-  );
-  inodes.clear();
-  if (backend.statfs().filesFree !== count + 9) {
-    throw new Error("files are left");
-  }
-  backend.stop();
-  return results;
-
-  /** What the session does with an open file that is closed and forgotten. */
-  function forget_(/** @type {any} */ handle) {
-    inodes.reference(handle.node);
-    inodes.pin(handle.node);
-    backend.release(handle);
-    inodes.unpin(handle.node);
-    forget(handle.node);
-  }
+    }`;
+  await run(process.execPath, ["-e", script, root]);
 }
 
-const counts = process.argv.slice(2).map(Number);
-const modules = await loadModules();
-/** @type {Record<string, Record<string, number>>} */
-const table = {};
-for (const count of counts.length > 0 ? counts : [10_000, 100_000, 1_000_000]) {
-  table[count.toLocaleString("en")] = measure(modules, count);
+/** @param {string} program @param {readonly string[]} args */
+async function run(program, args) {
+  const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+  const [code] = await once(child, "exit");
+  if (code !== 0) throw new Error(`${program} failed: ${code}`);
 }
-console.table(table);
+
+async function forgetAll() {
+  writeFileSync("/proc/sys/vm/drop_caches", "2");
+  await delay(5000);
+}
+
+const base = mkdtempSync(join(String(values.dir), "many-files-"));
+const [shared, mounted, socket] = [join(base, "shared"), join(base, "mounted"), join(base, "socket")];
+mkdirSync(shared);
+mkdirSync(mounted);
+execFileSync("make", ["-s", "-C", BENCH]);
+for (let d = 0; d < directories; d++) {
+  mkdirSync(join(shared, `${d}`));
+  for (let f = 0; f < FILES_PER_DIRECTORY; f++) writeFileSync(join(shared, `${d}/${f}`), "");
+}
+const server = spawn(
+  process.execPath,
+  [join(ROOT, "bin/virtiofs-gateway"), "--socket-path", socket, "--shared-dir", shared, ...serverOptions],
+  { stdio: "inherit" },
+);
+const pid = server.pid ?? 0;
+try {
+  while (!existsSync(socket)) await delay(10);
+  const mount = spawn(join(BENCH, "build/vufs-mount"), [socket, mounted], { stdio: "inherit" });
+  while (!readFileSync("/proc/mounts", "latin1").includes(mounted)) await delay(10);
+  const files = directories * FILES_PER_DIRECTORY;
+  report("before", pid);
+  let start = performance.now();
+  await lookUpAll(mounted, 1);
+  report(`${files} files looked up, ${((performance.now() - start) / 1000).toFixed(0)} s`, pid);
+  await forgetAll();
+  report("forgotten", pid);
+  start = performance.now();
+  await run("find", [mounted, "-type", "f", "-size", "+1"]);
+  report(`${files} files listed, ${((performance.now() - start) / 1000).toFixed(0)} s`, pid);
+  await forgetAll();
+  report("forgotten", pid);
+  execFileSync("umount", [mounted]);
+  await once(mount, "exit");
+} finally {
+  server.kill();
+  rmSync(base, { recursive: true, force: true });
+}

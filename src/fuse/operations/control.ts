@@ -36,8 +36,16 @@ function batchForget(session: FuseSession, request: Request): number {
   return LaneResult.NO_REPLY;
 }
 
-/** Linux sends none over virtio-fs; whoever does gets no answer to it, as the protocol wants. */
-function interrupt(): number {
+/**
+ * Linux sends none over virtio-fs; other front-ends do. Only what waits for a lock can be interrupted. There
+ * is no answer to it, as the protocol wants.
+ */
+function interrupt(session: FuseSession, request: Request): number {
+  session.lockClient.interrupt(request.number64(0));
+  return LaneResult.NO_REPLY;
+}
+
+function notifyReply(): number {
   return LaneResult.NO_REPLY;
 }
 
@@ -46,6 +54,6 @@ export const CONTROL_OPERATIONS: readonly Operation[] = [
   { opcode: Opcode.DESTROY, name: "DESTROY", argumentBytes: 0, run: destroy },
   { opcode: Opcode.FORGET, name: "FORGET", argumentBytes: 8, run: forget },
   { opcode: Opcode.BATCH_FORGET, name: "BATCH_FORGET", argumentBytes: 8, run: batchForget },
-  { opcode: Opcode.INTERRUPT, name: "INTERRUPT", argumentBytes: 0, run: interrupt },
-  { opcode: Opcode.NOTIFY_REPLY, name: "NOTIFY_REPLY", argumentBytes: 0, run: interrupt },
+  { opcode: Opcode.INTERRUPT, name: "INTERRUPT", argumentBytes: 8, run: interrupt },
+  { opcode: Opcode.NOTIFY_REPLY, name: "NOTIFY_REPLY", argumentBytes: 0, run: notifyReply },
 ];

@@ -1,8 +1,8 @@
 import { Slot } from "../../native/lane.js";
 import { setWords64 } from "../../vfs/attributes.js";
-import { type Awaitable, EINVAL, EOPNOTSUPP, type Status } from "../../vfs/errno.js";
+import { type Awaitable, EINVAL, ENOSYS, EOPNOTSUPP, type Status } from "../../vfs/errno.js";
 import type { Operation } from "../operations.js";
-import { FSYNC_DATA_ONLY, Opcode, STATFS_OUT_BYTES } from "../protocol.js";
+import { FSYNC_DATA_ONLY, Opcode, RELEASE_FLOCK_UNLOCK, STATFS_OUT_BYTES } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
 import { BAD_HANDLE, replyCreated, replyOpened, STALE, whenReady } from "./steps.js";
@@ -75,13 +75,26 @@ function replyCount(session: FuseSession, request: Request, count: number): Stat
 
 function flush(session: FuseSession, request: Request): Awaitable<Status> {
   const handle = session.handle(request, 0, "file");
-  return handle === undefined ? BAD_HANDLE : session.backend.flush(request.caller, handle);
+  if (handle === undefined) {
+    return BAD_HANDLE;
+  }
+  const owner = session.lockClient.owner(request.word(4), request.word(5));
+  return whenReady(session.backend.flush(request.caller, handle), (status) => {
+    // close(2) gives up all of the process's locks on the file, whatever else it had to say.
+    session.lockClient.table.posix.releaseOwner(handle.node, owner);
+    // A guest that hears ENOSYS sends no more FLUSH, and its locks would stay.
+    return status === -ENOSYS ? 0 : status;
+  });
 }
 
 function release(session: FuseSession, request: Request): Status {
   const handle = session.handle(request, 0, "file");
   if (handle === undefined) {
     return BAD_HANDLE;
+  }
+  if ((request.word(3) & RELEASE_FLOCK_UNLOCK) !== 0) {
+    const owner = session.lockClient.owner(request.word(4), request.word(5));
+    session.lockClient.table.flock.releaseOwner(handle.node, owner);
   }
   session.closeHandle(handle, "file");
   return 0;

@@ -17,7 +17,7 @@ import {
   encodeLock,
   type Integer,
 } from "./fuse-codec.js";
-import { FuseTransport, type Reply, type RequestOptions } from "./fuse-transport.js";
+import { FuseTransport, type Reply, type RequestOptions, type Ticket } from "./fuse-transport.js";
 import type { Attributes, DirectoryEntry, LockRange, Outcome, PlusEntry, Status } from "./fuse-types.js";
 
 /** Fields to change by SETATTR; times in seconds, or "now" for the server's clock. */
@@ -110,9 +110,15 @@ export class FuseFiles extends FuseTransport {
     return this.status(Opcode.FLUSH, nodeid, new Body().u64(fh).u32(0, 0).u64(lockOwner));
   }
 
-  release(nodeid: bigint, fh: bigint, options: { flags?: number; lockOwner?: Integer } = {}): Status {
-    const { flags = 0, lockOwner = 0 } = options;
-    return this.status(Opcode.RELEASE, nodeid, new Body().u64(fh).u32(0, flags).u64(lockOwner));
+  /** `flags` are open(2)'s, `releaseFlags` RELEASE_*. */
+  release(
+    nodeid: bigint,
+    fh: bigint,
+    options: { flags?: number; releaseFlags?: number; lockOwner?: Integer } = {},
+  ): Status {
+    const { flags = 0, releaseFlags = 0, lockOwner = 0 } = options;
+    const body = new Body().u64(fh).u32(flags, releaseFlags).u64(lockOwner);
+    return this.status(Opcode.RELEASE, nodeid, body);
   }
 
   fsync(nodeid: bigint, fh: bigint, dataOnly = false): Status {
@@ -188,9 +194,20 @@ export class FuseFiles extends FuseTransport {
   }
 
   /** Queues a lock request that may wait; `wait` for its ticket. */
-  submitSetlkw(nodeid: bigint, fh: bigint, owner: Integer, lock: LockRange, queue = 1) {
-    const body = this.#lockBody(fh, owner, lock, 0).bytes;
-    return this.submit(Opcode.SETLKW, nodeid, body, OUT_HEADER_BYTES, { queue });
+  submitSetlkw(
+    nodeid: bigint,
+    fh: bigint,
+    owner: Integer,
+    lock: LockRange,
+    options: RequestOptions & { flock?: boolean } = {},
+  ): Ticket {
+    const body = this.#lockBody(fh, owner, lock, options.flock === true ? LK_FLOCK : 0).bytes;
+    return this.submit(Opcode.SETLKW, nodeid, body, OUT_HEADER_BYTES, options);
+  }
+
+  /** Interrupts a request in flight, as a signal does; through hiprio, without a reply. */
+  interrupt(ticket: Ticket): void {
+    this.submit(Opcode.INTERRUPT, 0n, new Body().u64(ticket.unique).bytes, 0, { queue: 0 });
   }
 
   #lockBody(fh: bigint, owner: Integer, lock: LockRange, flags: number): Body {

@@ -209,6 +209,15 @@ describe("FuseSession", () => {
     expect(session.handles.size).toBe(1);
   });
 
+  test("FLUSH of a backend without it succeeds, so that the guest goes on sending it", async () => {
+    lookup("file");
+    request(Opcode.OPEN, 2n, Buffer.alloc(8));
+    await new Promise((resolve) => setImmediate(resolve));
+    const body = Buffer.alloc(24);
+    body.writeUInt32LE(session.handles.generationAt(0), 4);
+    expect(request(Opcode.FLUSH, 2n, body)).toBe(0);
+  });
+
   test("FORGET has no reply and releases the node", () => {
     lookup("file");
     const one = Buffer.alloc(8);

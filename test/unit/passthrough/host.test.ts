@@ -1,17 +1,22 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { Attr } from "../../../src/vfs/attributes.js";
-import { ENFILE, ENOTDIR } from "../../../src/vfs/errno.js";
+import { ENFILE, ENOTDIR, ESTALE } from "../../../src/vfs/errno.js";
 import { openDescriptors, ROOT_CALLER, TestShare } from "./share.js";
 
 /** Mounts a file system on a directory of the share for one test; false where that is not allowed. */
@@ -51,9 +56,37 @@ describe("a file system without birth times", () => {
     const directory = share.lookup("m");
     expect(entry?.node).toBe(directory);
     expect(share.attr[Attr.DEV]).not.toBe(share.root.dev);
+    // Lookups and listings announce it; what is in it is on the same file system as its parent.
+    expect([share.attr[Attr.FLAGS], entry?.flags]).toEqual([1, 1]);
+    mkdirSync(share.path("m/sub"));
+    share.lookup("sub", directory);
+    expect(share.attr[Attr.FLAGS]).toBe(0);
     share.release(share.create("f", { parent: directory }));
     expect(share.lookup("f", directory).dev).toBe(directory.dev);
     share.backend.stop();
+  });
+});
+
+describe("a mount below the share", () => {
+  it("gives up descriptors like the rest, and can be unmounted once it is forgotten", ({ skip }) => {
+    const share = new TestShare({ descriptorLimit: 50 });
+    mkdirSync(share.path("m"));
+    if (spawnSync("mount", ["-t", "tmpfs", "none", share.path("m")]).status !== 0) skip();
+    onTestFinished(() => {
+      spawnSync("umount", ["-l", share.path("m")]);
+    });
+    const before = openDescriptors();
+    const directory = share.lookup("m");
+    const nodes = Array.from({ length: 500 }, (_, i) => {
+      writeFileSync(share.path(`m/f${i}`), "x");
+      return share.lookup(`f${i}`, directory);
+    });
+    expect(openDescriptors() - before).toBeLessThan(70);
+    for (const each of nodes) expect(share.getattr(each)).toBe(0);
+    for (const each of nodes) share.backend.forget(each);
+    share.backend.forget(directory);
+    expect(openDescriptors()).toBe(before);
+    expect(spawnSync("umount", [share.path("m")]).status).toBe(0);
   });
 });
 
@@ -116,6 +149,47 @@ describe("a hostile host tree", () => {
     expect(share.backend.lookup(ROOT_CALLER, link, "passwd", share.attr)).toBe(-ENOTDIR);
     expect(share.backend.opendir(ROOT_CALLER, link)).toBe(-ENOTDIR);
     expect(share.backend.mkdir(ROOT_CALLER, link, "x", 0o755, share.attr)).toBe(-ENOTDIR);
+  });
+});
+
+describe("a host that moves directories all the time", () => {
+  it("never gets a name resolved outside of the share", async () => {
+    const share = new TestShare({ descriptorLimit: 32 });
+    mkdirSync(share.path("d"));
+    writeFileSync(share.path("d/passwd"), "inside");
+    const outside = mkdtempSync(join(tmpdir(), "outside-"));
+    writeFileSync(join(outside, "passwd"), "outside");
+    const secret = statSync(join(outside, "passwd"));
+    const script = 'cd "$1"; while :; do mv d x; ln -s "$2" d; rm d; mv x "$2/x"; mv "$2/x" d; done';
+    const mover = spawn("sh", ["-c", script, "sh", share.directory, outside], { stdio: "ignore" });
+    onTestFinished(() => {
+      mover.kill();
+      rmSync(outside, { recursive: true, force: true });
+    });
+    const { backend, root, attr } = share;
+    let found = 0;
+    const until = performance.now() + 1500;
+    while (performance.now() < until) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const d = backend.lookup(ROOT_CALLER, root, "d", attr);
+      if (typeof d === "number") continue;
+      const above = backend.parentOf(ROOT_CALLER, d, attr);
+      expect([root, -ESTALE, -ENOTDIR]).toContain(above);
+      const passwd = backend.lookup(ROOT_CALLER, d, "passwd", attr);
+      if (typeof passwd !== "number") {
+        found++;
+        expect([attr[Attr.INO], attr[Attr.SIZE]]).not.toEqual([secret.ino, secret.size]);
+        const handle = backend.open(ROOT_CALLER, passwd, 0);
+        if (typeof handle !== "number") {
+          expect(readFileSync(handle.fd, "latin1")).toBe("inside");
+          share.release(handle);
+        }
+        backend.forget(passwd);
+      }
+      share.list(root, true);
+      backend.forget(d);
+    }
+    expect(found).toBeGreaterThan(0);
   });
 });
 

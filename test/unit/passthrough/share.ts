@@ -29,18 +29,21 @@ export interface ListedEntry {
   offset: bigint;
   node: PassthroughNode | undefined;
   mode: number;
+  flags: number;
 }
 
 /** A backend on a temporary directory of its own, with short forms of the operations. */
 export class TestShare {
-  readonly directory = mkdtempSync(join(tmpdir(), "passthrough-"));
+  readonly directory: string;
   readonly logged: string[] = [];
   readonly backend: PassthroughBackend;
   readonly root: PassthroughNode;
   readonly attr = new Uint32Array(ATTR_WORDS);
   readonly #referenced: PassthroughNode[] = [];
 
-  constructor(options: Partial<PassthroughOptions> = {}) {
+  /** @param below where the temporary directory is made */
+  constructor(options: Partial<PassthroughOptions> = {}, below = tmpdir()) {
+    this.directory = mkdtempSync(join(below, "passthrough-"));
     const log = (_fields: object | string, message?: string) => {
       this.logged.push(message ?? String(_fields));
     };
@@ -151,6 +154,7 @@ export class TestShare {
         offset: bytes.readBigUInt64LE(at + prefix + 8),
         node: plus ? this.#referenced[(words[at / 4] as number) - 1] : undefined,
         mode: plus ? (words[at / 4 + 10 + Attr.MODE] as number) : 0,
+        flags: plus ? (words[at / 4 + 10 + Attr.FLAGS] as number) : 0,
       };
       at += (prefix + 24 + length + 7) & ~7;
     }

@@ -1,0 +1,106 @@
+import { Medium, posix } from "../../src/native/posix.js";
+import { Backend } from "../../src/vfs/backend.js";
+import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
+import { type Awaitable, EAGAIN, EBADF, type Result, type Status } from "../../src/vfs/errno.js";
+import type { Caller } from "../../src/vfs/node.js";
+import { listDirectory } from "./directory-listing.js";
+import type { DirectoryHandle, FileHandle } from "./node.js";
+import type { NodeTable } from "./node-table.js";
+
+/** What the passthrough backend does with files and directories that are open. */
+export abstract class HandleOperations extends Backend {
+  protected readonly nodes: NodeTable;
+
+  constructor(nodes: NodeTable) {
+    super();
+    this.nodes = nodes;
+  }
+
+  /** For reads that native code does not serve (see {@link FileHandle.boundFile}). */
+  override read(_caller: Caller, handle: FileHandle, offset: number, into: Uint8Array): Promise<Status> {
+    return posix.readSlowly(handle.fd, into, offset);
+  }
+
+  /** For writes that native code does not serve: those that clear privileges. */
+  override write(caller: Caller, handle: FileHandle, offset: number, from: Uint8Array): Awaitable<Status> {
+    if (!handle.isWritable) {
+      return -EBADF;
+    }
+    const kill = caller.clearsPrivileges ? 1 : 0;
+    const medium = posix.medium(handle.fd);
+    const atOnce = medium === Medium.MEMORY || (medium === Medium.DISK && !handle.isSynchronous);
+    return atOnce
+      ? posix.write(handle.fd, from, offset, kill)
+      : posix.writeSlowly(handle.fd, from, offset, kill);
+  }
+
+  /** Nothing is held back here; what a disk refuses later is reported by fsync. */
+  override flush(_caller: Caller, _handle: FileHandle): Status {
+    return 0;
+  }
+
+  override release(handle: FileHandle): void {
+    this.nodes.closed(handle.node, handle);
+  }
+
+  override fsync(
+    _caller: Caller,
+    handle: FileHandle | DirectoryHandle,
+    dataOnly: boolean,
+  ): Awaitable<Status> {
+    const flag = dataOnly ? 1 : 0;
+    const status = posix.fsyncNow(handle.fd, flag);
+    return status === -EAGAIN ? posix.fsync(handle.fd, flag) : status;
+  }
+
+  override fallocate(
+    caller: Caller,
+    handle: FileHandle,
+    mode: number,
+    offset: bigint,
+    length: bigint,
+  ): Promise<Status> {
+    return posix.fallocate(handle.fd, mode, offset, length, caller.clearsPrivileges ? 1 : 0);
+  }
+
+  override lseek(_caller: Caller, handle: FileHandle, offset: bigint, whence: number): Result<bigint> {
+    return posix.seek(handle.fd, offset, whence);
+  }
+
+  override async copyFileRange(
+    caller: Caller,
+    from: FileHandle,
+    fromOffset: bigint,
+    to: FileHandle,
+    toOffset: bigint,
+    length: bigint,
+  ): Promise<Result<bigint>> {
+    const kill = caller.clearsPrivileges ? 1 : 0;
+    const copied = await posix.copyFileRange(from.fd, fromOffset, to.fd, toOffset, length, kill);
+    return copied < 0 ? copied : BigInt(copied);
+  }
+
+  /** As the caller: some flags are for the privileged only. */
+  override ioctl(
+    caller: Caller,
+    handle: FileHandle | DirectoryHandle,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+  ): Status {
+    return posix.ioctl(handle.fd, command, input, into, caller.uid, caller.gid, caller.supplementaryGroup);
+  }
+
+  override readdir(_caller: Caller, handle: DirectoryHandle, sink: DirectoryBuffer): Status {
+    return listDirectory(this.nodes, handle, sink);
+  }
+
+  override releasedir(handle: DirectoryHandle): void {
+    posix.close(handle.fd);
+    this.nodes.closed(handle.node, handle);
+  }
+
+  override fsyncdir(caller: Caller, handle: DirectoryHandle, dataOnly: boolean): Awaitable<Status> {
+    return this.fsync(caller, handle, dataOnly);
+  }
+}

@@ -1,0 +1,79 @@
+import { constants } from "node:fs";
+import { posix } from "../../src/native/posix.js";
+import { ESTALE } from "../../src/vfs/errno.js";
+import type { PassthroughNode } from "./node.js";
+
+function mountOf(handle: string): number {
+  return (
+    handle.charCodeAt(0) |
+    (handle.charCodeAt(1) << 8) |
+    (handle.charCodeAt(2) << 16) |
+    (handle.charCodeAt(3) << 24)
+  );
+}
+
+/** File handles of a share, and an open directory on each of its mounts, which opening them needs. */
+export class Mounts {
+  readonly #descriptors = new Map<number, number>();
+  /** Roots of mounts below the share: what is below them is forgotten before they are. */
+  readonly #roots = new Map<PassthroughNode, number>();
+
+  /** Whether the file system of the share has handles and the process may open them. 0 or a negative errno. */
+  start(root: PassthroughNode): number {
+    const handle = this.handleOf(root);
+    if (typeof handle === "number") {
+      return handle;
+    }
+    const fd = this.open(handle);
+    return fd < 0 ? fd : posix.close(fd);
+  }
+
+  /** The handle of a node whose descriptor is open, or a negative errno. */
+  handleOf(node: PassthroughNode): string | number {
+    const handle = posix.handleOf(node.path);
+    if (typeof handle === "number" || this.#descriptors.has(mountOf(handle))) {
+      return handle;
+    }
+    if (!node.isDirectory) {
+      return -ESTALE;
+    }
+    const fd = posix.reopen(node.path, constants.O_DIRECTORY);
+    if (fd < 0) {
+      return fd;
+    }
+    this.#descriptors.set(mountOf(handle), fd);
+    return handle;
+  }
+
+  /** A directory on another file system than its parent was found. */
+  entered(node: PassthroughNode): void {
+    const handle = this.handleOf(node);
+    if (typeof handle === "string") {
+      this.#roots.set(node, mountOf(handle));
+    }
+  }
+
+  /** The node is forgotten. If it was a mount's root, the host can unmount it from now on. */
+  left(node: PassthroughNode): void {
+    const mount = this.#roots.get(node);
+    if (mount !== undefined) {
+      posix.close(this.#descriptors.get(mount) ?? -1);
+      this.#descriptors.delete(mount);
+      this.#roots.delete(node);
+    }
+  }
+
+  /** Opens a handle as a path. Errors: ESTALE when the file is gone. */
+  open(handle: string): number {
+    const mount = this.#descriptors.get(mountOf(handle));
+    return mount === undefined ? -ESTALE : posix.openHandle(mount, handle);
+  }
+
+  close(): void {
+    for (const fd of this.#descriptors.values()) {
+      posix.close(fd);
+    }
+    this.#descriptors.clear();
+    this.#roots.clear();
+  }
+}

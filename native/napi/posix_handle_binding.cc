@@ -1,0 +1,90 @@
+// File handles, parents, files without names, inode flags.
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "native/napi/posix_binding.h"
+#include "native/posix/file_handles.h"
+#include "native/posix/files.h"
+#include "native/posix/inode_flags.h"
+#include "native/posix/process.h"
+
+namespace gateway {
+namespace {
+
+// descriptorLimit(): how many this process may have
+napi_value DescriptorLimit(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const double limit = posix::DescriptorLimit();
+  return call.Return(limit < 0x7fffffff ? static_cast<int>(limit) : 0x7fffffff);
+}
+
+// handleOf(fd): bytes as latin1, or -errno
+napi_value HandleOf(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  char handle[posix::kMaxHandleBytes];
+  const int length = posix::NameToHandle(call.Fd(0), handle);
+  if (length < 0) return call.Return(length);
+  napi_value result = nullptr;
+  napi_create_string_latin1(env, handle, static_cast<size_t>(length), &result);
+  return result;
+}
+
+// openHandle(mount, handle): fd, O_PATH
+napi_value OpenHandle(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  char handle[posix::kMaxHandleBytes + 1];
+  size_t length = 0;
+  napi_get_value_string_latin1(env, call.value(1), handle, sizeof(handle), &length);
+  return call.Return(posix::OpenHandle(call.Fd(0), {handle, length}));
+}
+
+// openParent(directory, root): fd, O_PATH
+napi_value OpenParent(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(posix::OpenParent(call.Fd(0), call.Fd(1), call.attributes()));
+}
+
+// openTemporary(directory, flags, mode, uid, gid, group): fd
+napi_value OpenTemporary(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(posix::OpenTemporary(call.Fd(0), call.Int32(1), call.Uint32(2) & 07777,
+                                          call.Caller(3), call.attributes()));
+}
+
+// ioctl(fd, command, input, into, uid, gid, group): bytes stored
+napi_value Ioctl(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(posix::InodeFlagsIoctl(call.Fd(0), call.Uint32(1), call.Bytes(2),
+                                            call.Bytes(3), call.Caller(4)));
+}
+
+// write(fd, from, offset, killSuidgid): bytes written; for what does not wait
+napi_value Write(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(
+      static_cast<int>(posix::Write(call.Fd(0), call.Bytes(1), call.Int64(2), call.Int32(3) == 1)));
+}
+
+// medium(fd): 2 memory, 1 disk, 0 other
+napi_value MediumOf(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(static_cast<int>(posix::MediumOf(call.Fd(0))));
+}
+
+constexpr PosixFunction kFunctions[] = {
+    {"descriptorLimit", DescriptorLimit},
+    {"handleOf", HandleOf},
+    {"openHandle", OpenHandle},
+    {"openParent", OpenParent},
+    {"openTemporary", OpenTemporary},
+    {"ioctl", Ioctl},
+    {"write", Write},
+    {"medium", MediumOf},
+};
+
+}  // namespace
+
+std::span<const PosixFunction> PosixHandleFunctions() { return kFunctions; }
+
+}  // namespace gateway

@@ -1,0 +1,25 @@
+// Files by handle: what stays of a file when its descriptor is closed, and the way back.
+#ifndef NATIVE_POSIX_FILE_HANDLES_H_
+#define NATIVE_POSIX_FILE_HANDLES_H_
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace gateway::posix {
+
+// Mount id and handle type (four bytes each), then the handle itself.
+constexpr size_t kHandleHeaderBytes = 8;
+constexpr size_t kMaxHandleBytes = kHandleHeaderBytes + 128;
+
+// Stores the handle of what `fd` stands for and returns its length, or -errno: EOPNOTSUPP where the
+// file system has none.
+[[nodiscard]] int NameToHandle(int fd, std::span<char> into) noexcept;
+
+// Opens a handle as a path (O_PATH). `mount` is an open descriptor (no O_PATH) on the mount whose
+// id the handle carries. ESTALE: the file is gone. EPERM: the process lacks CAP_DAC_READ_SEARCH.
+[[nodiscard]] int OpenHandle(int mount, std::string_view handle) noexcept;
+
+}  // namespace gateway::posix
+
+#endif  // NATIVE_POSIX_FILE_HANDLES_H_

@@ -23,6 +23,8 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
     sizeBytes: config.size,
     ...(config.inodes !== undefined && { inodeLimit: config.inodes }),
     posixAcl: config.posixAcl !== "never",
+    ...(config.seed !== undefined && { seed: config.seed }),
+    ...(config.save !== undefined && { save: config.save }),
     logger,
   });
 }

@@ -23,6 +23,8 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--backend <name>", "what is behind the share: passthrough or memory (default: passthrough)"],
   ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
+  ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
+  ["--save <tar>", "archive that the share is saved as when it ends; .gz or .tgz compresses (memory)"],
   ["--tag <name>", "name that guests mount, 1 to 36 bytes; only for front-ends that ask the server for it"],
   ["--readonly", "refuse every change by the guest with EROFS"],
   [

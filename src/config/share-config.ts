@@ -173,6 +173,12 @@ const memoryShare = z.strictObject({
   inodes: z.optional(
     wholeNumber(1, MAX_INODES).check(z.describe("Most files and directories; unlimited unless given")),
   ),
+  seed: z.optional(
+    path.check(z.describe("Directory or tar archive (also .gz) that the share starts as a copy of")),
+  ),
+  save: z.optional(
+    path.check(z.describe("Tar archive (.gz: compressed) that the share is saved as when it ends")),
+  ),
 });
 
 /** The configuration of one share, as YAML or JSON has it and the command line spells it. */

@@ -9,6 +9,7 @@ const LAYERS = {
   vfs: [],
   observability: ["vfs"],
   native: ["vfs"],
+  tar: ["vfs"],
   config: ["vfs", "observability"],
   fuse: ["vfs", "native", "config", "observability"],
   "vhost-user": ["vfs", "native", "config", "observability"],
@@ -19,7 +20,7 @@ const LAYERS = {
 /** What each backend may import from src. */
 const BACKENDS = {
   passthrough: ["vfs", "native"],
-  memory: ["vfs", "native"],
+  memory: ["vfs", "native", "tar"],
   overlay: ["vfs"],
   s3: ["vfs"],
 };

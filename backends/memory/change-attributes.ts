@@ -7,8 +7,10 @@ import {
   S_ISUID,
   setWords64,
 } from "../../src/vfs/attributes.js";
-import { EACCES, EINVAL, EISDIR, type Status } from "../../src/vfs/errno.js";
+import { EACCES, EINVAL, EISDIR, EPERM, type Status } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
+import { alignWithMode } from "./acl.js";
+import { isImmutable, mayChangeAttributes } from "./inode-flags.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE } from "./nodes.js";
 import type { MemoryStore } from "./store.js";
 import { highHalf, lowHalf } from "./words.js";
@@ -29,21 +31,29 @@ function truncate(store: MemoryStore, node: MemoryNode, size: bigint): Status {
   return file < 0 ? file : store.arena.truncate(file, lowHalf(size), highHalf(size));
 }
 
-/** What a write, truncate or chown takes away; for a directory nothing. */
-function killPrivileges(store: MemoryStore, caller: Caller | undefined, node: MemoryNode): void {
-  if (node instanceof DirectoryNode) {
-    return;
-  }
+function clearSetid(node: MemoryNode, isOutsider: boolean): void {
   node.mode &= ~S_ISUID;
-  const isOutsider = caller !== undefined && caller.uid !== 0 && caller.gid !== node.gid;
   if ((node.mode & S_IXGRP) !== 0 || isOutsider) {
     node.mode &= ~S_ISGID;
   }
+}
+
+/**
+ * What a change of contents takes away: capabilities always, setuid, and setgid of what the group may
+ * execute, unless the caller is privileged.
+ */
+export function clearPrivileges(store: MemoryStore, node: MemoryNode, alsoSetid: boolean): void {
   dropCapabilities(store, node);
+  if (alsoSetid) {
+    clearSetid(node, false);
+  }
 }
 
 function changeOwner(store: MemoryStore, caller: Caller, node: MemoryNode, change: AttributeChange): void {
-  killPrivileges(store, caller, node);
+  if (!(node instanceof DirectoryNode)) {
+    clearSetid(node, caller.uid !== 0 && caller.gid !== node.gid);
+    dropCapabilities(store, node);
+  }
   if ((change.valid & Change.UID) !== 0) {
     node.uid = change.uid;
   }
@@ -92,6 +102,16 @@ function setGivenTimes(store: MemoryStore, node: MemoryNode, change: AttributeCh
   store.setNodeTimes(node, given & ArenaTime.CTIME, change.ctime, change.ctimeNsec);
 }
 
+/** Whether chattr's flags allow the change: may_setattr() of Linux. */
+function flagsAllow(node: MemoryNode, valid: number): boolean {
+  const now = Change.ATIME_NOW | Change.MTIME_NOW;
+  const given =
+    ((valid & (Change.ATIME | Change.ATIME_NOW)) === Change.ATIME ? Change.ATIME : 0) |
+    ((valid & (Change.MTIME | Change.MTIME_NOW)) === Change.MTIME ? Change.MTIME : 0);
+  const restricted = (valid & (Change.MODE | Change.UID | Change.GID | Change.SIZE)) | given;
+  return (restricted === 0 || mayChangeAttributes(node)) && ((valid & now) === 0 || !isImmutable(node));
+}
+
 /**
  * setattr: the size first, because it alone can fail; then owner, which clears setuid and setgid, and
  * mode, which may set them again; times last.
@@ -103,20 +123,25 @@ export function changeAttributes(
   change: AttributeChange,
 ): Status {
   const { valid } = change;
+  if (!flagsAllow(node, valid)) {
+    return -EPERM;
+  }
   if ((valid & Change.SIZE) !== 0) {
     const status = truncate(store, node, change.size);
     if (status < 0) {
       return status;
     }
+    clearPrivileges(store, node, caller.clearsPrivileges);
   }
-  if ((valid & Change.KILL_SUIDGID) !== 0) {
-    killPrivileges(store, undefined, node);
+  if ((valid & Change.KILL_SUIDGID) !== 0 && !(node instanceof DirectoryNode)) {
+    clearPrivileges(store, node, true);
   }
   if ((valid & (Change.UID | Change.GID)) !== 0) {
     changeOwner(store, caller, node, change);
   }
   if ((valid & Change.MODE) !== 0) {
     node.mode = (node.mode & S_IFMT) | (change.mode & ~S_IFMT & 0o7777);
+    alignWithMode(node);
   }
   const { now, given } = timeMasks(valid);
   if (now !== 0) {

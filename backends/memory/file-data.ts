@@ -1,8 +1,12 @@
 import { ArenaWord } from "../../src/native/arena.js";
-import { EBADF, EINVAL, ENXIO, type Result, type Status } from "../../src/vfs/errno.js";
+import { EBADF, EINVAL, ENXIO, EPERM, type Result, type Status } from "../../src/vfs/errno.js";
+import type { Caller } from "../../src/vfs/node.js";
+import { clearPrivileges } from "./change-attributes.js";
+import { isAppendOnly, isImmutable } from "./inode-flags.js";
 import { type FileNode, MemoryFileHandle, NO_FILE } from "./nodes.js";
 import type { MemoryStore } from "./store.js";
 import { highHalf, highWord, lowHalf, lowWord } from "./words.js";
+import { hasCapabilities } from "./xattrs.js";
 
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
@@ -12,23 +16,44 @@ const O_APPEND = 0o2000;
 const O_NOATIME = 0o1000000;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+const FALLOC_FL_KEEP_SIZE = 1;
+
+/** Whether chattr's flags allow the file to be opened so. */
+function mayOpen(node: FileNode, flags: number): boolean {
+  const writes = (flags & O_ACCMODE) !== O_RDONLY;
+  if (isImmutable(node)) {
+    return !writes && (flags & O_TRUNC) === 0;
+  }
+  return !isAppendOnly(node) || ((!writes || (flags & O_APPEND) !== 0) && (flags & O_TRUNC) === 0);
+}
 
 /**
  * Opens a regular file. The handle is bound to the arena's file when there is one: a file without is
  * empty, and handles that only read it wait here for the first byte, in {@link readFile}.
  */
-export function openFile(store: MemoryStore, node: FileNode, flags: number): Result<MemoryFileHandle> {
+export function openFile(
+  store: MemoryStore,
+  caller: Caller,
+  node: FileNode,
+  flags: number,
+): Result<MemoryFileHandle> {
+  if (!mayOpen(node, flags)) {
+    return -EPERM;
+  }
   const truncates = (flags & O_TRUNC) !== 0;
-  const file = (flags & O_ACCMODE) === O_RDONLY && !truncates ? node.file : store.fileOf(node);
+  const reads = (flags & O_ACCMODE) === O_RDONLY;
+  const file = reads && !truncates ? node.file : store.fileOf(node);
   if (file < 0 && file !== NO_FILE) {
     return file;
   }
   if (truncates) {
     store.arena.truncate(file, 0, 0);
+    clearPrivileges(store, node, caller.clearsPrivileges);
   }
   const handle = new MemoryFileHandle(node, flags);
-  // Native code updates atime, so it cannot serve O_NOATIME.
-  if (file !== NO_FILE && (flags & O_NOATIME) === 0) {
+  // Native code updates atime, so it cannot serve O_NOATIME, and keeps the capabilities of what it writes.
+  const isServedHere = (flags & O_NOATIME) !== 0 || (!reads && hasCapabilities(node));
+  if (file !== NO_FILE && !isServedHere) {
     handle.boundFile = { kind: "arena", arena: store.arena, file, append: (flags & O_APPEND) !== 0 };
   }
   node.openCount++;
@@ -56,6 +81,7 @@ export function readFile(
 /** write(2) of a handle that is not bound. */
 export function writeFile(
   store: MemoryStore,
+  caller: Caller,
   handle: MemoryFileHandle,
   offset: number,
   from: Uint8Array,
@@ -65,6 +91,7 @@ export function writeFile(
   if (file < 0) {
     return file;
   }
+  clearPrivileges(store, handle.node, caller.clearsPrivileges);
   if ((handle.flags & O_APPEND) === 0) {
     return arena.write(file, lowWord(offset), highWord(offset), from);
   }
@@ -81,6 +108,7 @@ function writableFile(store: MemoryStore, handle: MemoryFileHandle): number {
 /** fallocate(2). */
 export function allocate(
   store: MemoryStore,
+  caller: Caller,
   handle: MemoryFileHandle,
   mode: number,
   offset: bigint,
@@ -93,8 +121,16 @@ export function allocate(
   if (offset < 0n || length <= 0n) {
     return -EINVAL;
   }
+  const { node } = handle;
+  if (isImmutable(node) || (isAppendOnly(node) && (mode & ~FALLOC_FL_KEEP_SIZE) !== 0)) {
+    return -EPERM;
+  }
   const [offsetLow, offsetHigh] = [lowHalf(offset), highHalf(offset)];
-  return store.arena.allocate(file, mode, offsetLow, offsetHigh, lowHalf(length), highHalf(length));
+  const status = store.arena.allocate(file, mode, offsetLow, offsetHigh, lowHalf(length), highHalf(length));
+  if (status === 0) {
+    clearPrivileges(store, node, caller.clearsPrivileges);
+  }
+  return status;
 }
 
 /** lseek(2) with SEEK_DATA and SEEK_HOLE. */
@@ -123,6 +159,7 @@ export function seek(
 /** copy_file_range(2); may copy less than asked. */
 export function copyRange(
   store: MemoryStore,
+  caller: Caller,
   from: MemoryFileHandle,
   fromOffset: bigint,
   to: MemoryFileHandle,
@@ -139,6 +176,10 @@ export function copyRange(
   if (fromOffset < 0n || toOffset < 0n || length < 0n) {
     return -EINVAL;
   }
+  if (isImmutable(to.node)) {
+    return -EPERM;
+  }
+  clearPrivileges(store, to.node, caller.clearsPrivileges);
   if (from.node.file === NO_FILE) {
     return 0n;
   }

@@ -1,22 +1,14 @@
-import { totalmem } from "node:os";
-import { getHeapStatistics } from "node:v8";
 import { ARENA_PAGE_BYTES, openArena } from "../../src/native/arena.js";
 import {
   ATTR_WORDS,
   type AttributeChange,
   type AttrRecord,
   type FileSystemStatistics,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
 } from "../../src/vfs/attributes.js";
 import { Backend, type BackendCapabilities } from "../../src/vfs/backend.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import {
+  type Awaitable,
   EEXIST,
   EINVAL,
   EISDIR,
@@ -24,15 +16,15 @@ import {
   ENOENT,
   ENOTDIR,
   ENXIO,
-  EPERM,
   type Result,
   type Status,
 } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
-import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { changeAttributes, checkAccess } from "./change-attributes.js";
 import { allocate, copyRange, openFile, readFile, seek, writeFile } from "./file-data.js";
+import { inodeIoctl } from "./inode-flags.js";
+import { checkSavePath, saveTree, seedTree } from "./keep.js";
 import {
   DirectoryNode,
   FileNode,
@@ -41,36 +33,15 @@ import {
   type MemoryNode,
   SymlinkNode,
 } from "./nodes.js";
+import { DEFAULT_ROOT_MODE, defaultInodeLimit, type MemoryBackendOptions } from "./options.js";
 import { fillDirectory } from "./read-directory.js";
 import { rename } from "./rename.js";
 import { MemoryStore } from "./store.js";
 import { MemoryTree } from "./tree.js";
 import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.js";
 
+const O_ACCMODE = 3;
 const O_EXCL = 0o200;
-const NAME_LIMIT_BYTES = 255;
-/** Largest heap that an inode with a long name takes: what bounds inodes when nobody else does. */
-const HEAP_BYTES_PER_INODE = 1024;
-const DEFAULT_ROOT_MODE = 0o1777;
-
-/** What a memory share is made of. */
-export interface MemoryBackendOptions {
-  /** Bytes that contents, long symbolic links and extended attributes may have together. */
-  readonly sizeBytes: number;
-  /**
-   * Inodes that may exist, each further name of one counted again; 0 for no limit. By default as many
-   * as half the host's memory has pages (tmpfs), and not more than the JavaScript heap can hold.
-   */
-  readonly inodeLimit?: number;
-  /** Permission bits of the root directory, which root owns: 01777 by default. */
-  readonly rootMode?: number;
-  readonly logger?: Logger;
-}
-
-function defaultInodeLimit(): number {
-  const heapBytes = getHeapStatistics().heap_size_limit;
-  return Math.floor(Math.min(totalmem() / 2 / ARENA_PAGE_BYTES, heapBytes / 2 / HEAP_BYTES_PER_INODE));
-}
 
 /**
  * A share in memory that follows tmpfs: files in an arena that native code reads and writes, names and
@@ -78,25 +49,26 @@ function defaultInodeLimit(): number {
  * to decide (default_permissions).
  */
 export class MemoryBackend extends Backend {
-  readonly capabilities: BackendCapabilities = {
-    hardLinks: true,
-    specialFiles: true,
-    xattrs: true,
-    changesOutside: false,
-    posixAcl: false,
-    parents: false,
-  };
+  readonly capabilities: BackendCapabilities;
   readonly #limitPages: number;
   readonly #inodeLimit: number;
-  readonly #rootMode: number;
+  readonly #options: MemoryBackendOptions;
   readonly #scratch: AttrRecord = new Uint32Array(ATTR_WORDS);
   #tree: MemoryTree | undefined;
 
   constructor(options: MemoryBackendOptions) {
     super();
+    this.capabilities = {
+      hardLinks: true,
+      specialFiles: true,
+      xattrs: true,
+      changesOutside: false,
+      posixAcl: options.posixAcl ?? false,
+      parents: true,
+    };
     this.#limitPages = Math.ceil(options.sizeBytes / ARENA_PAGE_BYTES);
     this.#inodeLimit = options.inodeLimit ?? defaultInodeLimit();
-    this.#rootMode = options.rootMode ?? DEFAULT_ROOT_MODE;
+    this.#options = options;
   }
 
   get #store(): MemoryStore {
@@ -110,13 +82,37 @@ export class MemoryBackend extends Backend {
     return this.#tree;
   }
 
-  override start(): VfsNode {
-    const store = new MemoryStore(openArena(this.#limitPages), this.#inodeLimit);
-    this.#tree = new MemoryTree(store, this.#rootMode);
-    return this.#tree.root;
+  override start(): Awaitable<VfsNode> {
+    const { seed, save, rootMode = DEFAULT_ROOT_MODE } = this.#options;
+    if (save !== undefined) {
+      checkSavePath(save);
+    }
+    const store = new MemoryStore(openArena(this.#limitPages), this.#inodeLimit, this.capabilities.posixAcl);
+    const tree = new MemoryTree(store, rootMode);
+    this.#tree = tree;
+    return seed === undefined ? tree.root : this.#seed(tree, seed);
   }
 
-  override stop(): void {
+  async #seed(tree: MemoryTree, path: string): Promise<VfsNode> {
+    try {
+      await seedTree(tree, path, this.#options.logger);
+    } catch (err) {
+      this.#close();
+      throw err;
+    }
+    return tree.root;
+  }
+
+  override stop(): Awaitable<void> {
+    const { save } = this.#options;
+    if (save === undefined || this.#tree === undefined) {
+      this.#close();
+      return;
+    }
+    return saveTree(this.#tree, save, this.#options.logger).finally(() => this.#close());
+  }
+
+  #close(): void {
     this.#tree?.store.arena.close();
     this.#tree = undefined;
   }
@@ -129,17 +125,7 @@ export class MemoryBackend extends Backend {
   }
 
   override statfs(): FileSystemStatistics {
-    const free = this.#limitPages - this.#store.arena.usedPages();
-    return {
-      blocks: this.#limitPages,
-      blocksFree: free,
-      blocksAvailable: free,
-      files: this.#inodeLimit,
-      filesFree: this.#store.inodesFree,
-      blockSize: ARENA_PAGE_BYTES,
-      fragmentSize: ARENA_PAGE_BYTES,
-      nameLength: NAME_LIMIT_BYTES,
-    };
+    return this.#store.statistics(this.#limitPages);
   }
 
   override lookup(_caller: Caller, parent: VfsNode, name: string, out: AttrRecord): Result<VfsNode> {
@@ -185,21 +171,7 @@ export class MemoryBackend extends Backend {
     rdev: number,
     out: AttrRecord,
   ): Result<VfsNode> {
-    switch (mode & S_IFMT) {
-      case 0:
-      case S_IFREG:
-        return this.#show(this.#started.createFile(caller, parent, name, mode), out);
-      case S_IFCHR:
-      case S_IFBLK:
-        return this.#show(this.#started.createSpecial(caller, parent, name, mode, rdev), out);
-      case S_IFIFO:
-      case S_IFSOCK:
-        return this.#show(this.#started.createSpecial(caller, parent, name, mode, 0), out);
-      case S_IFDIR:
-        return -EPERM;
-      default:
-        return -EINVAL;
-    }
+    return this.#show(this.#started.createNode(caller, parent, name, mode, rdev), out);
   }
 
   override mkdir(
@@ -252,9 +224,9 @@ export class MemoryBackend extends Backend {
     return rename(this.#started, caller, { parent, name }, { parent: newParent, name: newName }, flags);
   }
 
-  override open(_caller: Caller, node: VfsNode, flags: number): Result<VfsHandle> {
+  override open(caller: Caller, node: VfsNode, flags: number): Result<VfsHandle> {
     if (node instanceof FileNode) {
-      return openFile(this.#store, node, flags);
+      return openFile(this.#store, caller, node, flags);
     }
     if (node instanceof DirectoryNode) {
       return -EISDIR;
@@ -285,12 +257,49 @@ export class MemoryBackend extends Backend {
     return handle;
   }
 
+  override tmpfile(
+    caller: Caller,
+    parent: VfsNode,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Result<VfsHandle> {
+    if ((flags & O_ACCMODE) === 0) {
+      return -EINVAL;
+    }
+    const node = this.#started.createUnnamed(caller, parent, mode, (flags & O_EXCL) === 0);
+    if (typeof node === "number") {
+      return node;
+    }
+    const handle = openFile(this.#store, caller, node, flags & ~O_EXCL);
+    if (typeof handle === "number") {
+      this.#store.dispose(node);
+      return handle;
+    }
+    this.#store.fillAttributes(node, out);
+    return handle;
+  }
+
+  override parentOf(_caller: Caller, node: VfsNode, out: AttrRecord): Result<VfsNode> {
+    return this.#show(this.#started.parentOf(node), out);
+  }
+
+  override ioctl(
+    caller: Caller,
+    handle: VfsHandle,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+  ): Status {
+    return inodeIoctl(this.#store, caller, handle.node as MemoryNode, command, input, into);
+  }
+
   override read(_caller: Caller, handle: VfsHandle, offset: number, into: Uint8Array): Status {
     return readFile(this.#store, handle as MemoryFileHandle, offset, into);
   }
 
-  override write(_caller: Caller, handle: VfsHandle, offset: number, from: Uint8Array): Status {
-    return writeFile(this.#store, handle as MemoryFileHandle, offset, from);
+  override write(caller: Caller, handle: VfsHandle, offset: number, from: Uint8Array): Status {
+    return writeFile(this.#store, caller, handle as MemoryFileHandle, offset, from);
   }
 
   override flush(): Status {
@@ -340,7 +349,7 @@ export class MemoryBackend extends Backend {
   }
 
   override getxattr(caller: Caller, node: VfsNode, name: string, into: Uint8Array): Status {
-    return getXattr(caller, node as MemoryNode, name, into);
+    return getXattr(this.#store, caller, node as MemoryNode, name, into);
   }
 
   override listxattr(caller: Caller, node: VfsNode, into: Uint8Array): Status {
@@ -356,13 +365,13 @@ export class MemoryBackend extends Backend {
   }
 
   override fallocate(
-    _caller: Caller,
+    caller: Caller,
     handle: VfsHandle,
     mode: number,
     offset: bigint,
     length: bigint,
   ): Status {
-    return allocate(this.#store, handle as MemoryFileHandle, mode, offset, length);
+    return allocate(this.#store, caller, handle as MemoryFileHandle, mode, offset, length);
   }
 
   override lseek(_caller: Caller, handle: VfsHandle, offset: bigint, whence: number): Result<bigint> {
@@ -370,7 +379,7 @@ export class MemoryBackend extends Backend {
   }
 
   override copyFileRange(
-    _caller: Caller,
+    caller: Caller,
     from: VfsHandle,
     fromOffset: bigint,
     to: VfsHandle,
@@ -378,7 +387,7 @@ export class MemoryBackend extends Backend {
     length: bigint,
   ): Result<bigint> {
     const [source, target] = [from as MemoryFileHandle, to as MemoryFileHandle];
-    return copyRange(this.#store, source, fromOffset, target, toOffset, length);
+    return copyRange(this.#store, caller, source, fromOffset, target, toOffset, length);
   }
 
   /** Fills `out` when there is a node to show; errors pass through. */

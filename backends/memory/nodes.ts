@@ -18,6 +18,8 @@ export abstract class MemoryNode extends VfsNode {
   uid: number;
   gid: number;
   nlink = 1;
+  /** What chattr(1) sets: FS_IMMUTABLE_FL and the like (inode-flags.ts). */
+  flags = 0;
   /** Open handles. */
   openCount = 0;
   /** False once the node holds nothing of the share any more. */
@@ -48,6 +50,8 @@ export class FileNode extends MemoryNode {
    * writes. With one, size and times are the arena's and the node's own fields are stale.
    */
   file = NO_FILE;
+  /** It was made without a name and link(2) may give it its first. */
+  linkable = false;
 }
 
 export class DirectoryNode extends MemoryNode {

@@ -8,11 +8,13 @@ import {
   ENOSPC,
   ENOTDIR,
   ENOTEMPTY,
+  EPERM,
   type Result,
   type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
 import { MAX_DIRECTORY_ENTRIES } from "./directory-entries.js";
+import { isImmutable, mayRemove } from "./inode-flags.js";
 import { DirectoryNode, type MemoryNode } from "./nodes.js";
 import type { LiveEntry, MemoryTree } from "./tree.js";
 
@@ -39,6 +41,12 @@ function isWithin(directory: DirectoryNode, node: MemoryNode): boolean {
   }
 }
 
+/** Whether chattr's flags allow both ends to change. */
+function mayMove(source: LiveEntry, from: Place, to: Place, target: LiveEntry | undefined): boolean {
+  const mayArrive = target === undefined ? !isImmutable(to.directory) : mayRemove(to.directory, target.node);
+  return mayRemove(from.directory, source.node) && mayArrive;
+}
+
 /** Why the rename cannot be, in Linux' order, or 0. */
 function refusal(
   source: LiveEntry,
@@ -60,7 +68,13 @@ function refusal(
   if (target?.node instanceof DirectoryNode && isWithin(from.directory, target.node)) {
     return exchange ? -EINVAL : -ENOTEMPTY;
   }
-  if (target === undefined || exchange || target.node === source.node) {
+  if (target?.node === source.node) {
+    return 0;
+  }
+  if (!mayMove(source, from, to, target)) {
+    return -EPERM;
+  }
+  if (target === undefined || exchange) {
     return 0;
   }
   if (source.node instanceof DirectoryNode) {
@@ -193,7 +207,7 @@ export function rename(tree: MemoryTree, caller: Caller, from: NameIn, to: NameI
   }
   move(tree, found.from, source, found.to, target);
   if (leavesWhiteout) {
-    tree.createSpecial(caller, found.from.directory, from.name, S_IFCHR, 0);
+    tree.createSpecial({ ...caller, umask: 0 }, found.from.directory, from.name, S_IFCHR, 0);
   }
   return 0;
 }

@@ -1,10 +1,11 @@
 import { ARENA_STAT_WORDS, type Arena, ArenaTime, ArenaWord } from "../../src/native/arena.js";
-import { Attr, type AttrRecord, setWords64 } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, type FileSystemStatistics, setWords64 } from "../../src/vfs/attributes.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE, SpecialNode, SymlinkNode } from "./nodes.js";
 
 /** What one inode, or one more name of it, takes of the inode space (as tmpfs has it). */
 const INODE_SPACE_BYTES = 1024;
 const PAGE_BYTES = 4096;
+const NAME_LIMIT_BYTES = 255;
 const DIRECTORY_ENTRY_BYTES = 20;
 /** Symbolic links from this length on take a page of the share. */
 export const LONG_SYMLINK_BYTES = 128;
@@ -21,14 +22,17 @@ export class MemoryStore {
   readonly arena: Arena;
   /** Inodes that may exist, or 0 for no limit. */
   readonly inodeLimit: number;
+  /** ACLs are kept and inherited. */
+  readonly posixAcl: boolean;
   #nextIno = 1;
   #inodeSpace = 0;
   #xattrBytes = 0;
   #xattrPages = 0;
 
-  constructor(arena: Arena, inodeLimit: number) {
+  constructor(arena: Arena, inodeLimit: number, posixAcl: boolean) {
     this.arena = arena;
     this.inodeLimit = inodeLimit;
+    this.posixAcl = posixAcl;
   }
 
   nextIno(): number {
@@ -38,6 +42,21 @@ export class MemoryStore {
   /** Inodes that can still be made. */
   get inodesFree(): number {
     return Math.max(0, this.inodeLimit - Math.ceil(this.#inodeSpace / INODE_SPACE_BYTES));
+  }
+
+  /** statfs(2) of a share that may have `limitPages` pages. */
+  statistics(limitPages: number): FileSystemStatistics {
+    const free = limitPages - this.arena.usedPages();
+    return {
+      blocks: limitPages,
+      blocksFree: free,
+      blocksAvailable: free,
+      files: this.inodeLimit,
+      filesFree: this.inodesFree,
+      blockSize: PAGE_BYTES,
+      fragmentSize: PAGE_BYTES,
+      nameLength: NAME_LIMIT_BYTES,
+    };
   }
 
   /** Counts one more inode, or one more name of one. False when there is no room. */
@@ -64,6 +83,23 @@ export class MemoryStore {
     }
     this.#xattrBytes += bytes;
     this.#xattrPages = pages;
+    return true;
+  }
+
+  /** Sets an extended attribute, or takes it away (undefined). False when there is no room. */
+  putXattr(node: MemoryNode, name: string, value: Uint8Array | undefined): boolean {
+    const old = node.xattrs?.get(name);
+    const before = old === undefined ? 0 : xattrBytes(name, old);
+    const after = value === undefined ? 0 : xattrBytes(name, value);
+    if (after !== before && !this.takeXattrBytes(after - before)) {
+      return false;
+    }
+    if (value !== undefined) {
+      node.xattrs ??= new Map();
+      node.xattrs.set(name, value);
+    } else if (node.xattrs?.delete(name) && node.xattrs.size === 0) {
+      node.xattrs = undefined;
+    }
     return true;
   }
 
@@ -238,4 +274,22 @@ function sizeOf(node: MemoryNode): number {
 
 function blocksOf(node: MemoryNode): number {
   return node instanceof SymlinkNode && node.target.length >= LONG_SYMLINK_BYTES ? PAGE_BYTES / 512 : 0;
+}
+
+/** When contents were last read and changed. */
+export function nodeTimes(
+  store: MemoryStore,
+  node: MemoryNode,
+): Record<"atime" | "mtime", { seconds: number; nanoseconds: number }> {
+  const { words } = store.arena;
+  if (node instanceof FileNode && node.file !== NO_FILE && store.arena.stat(node.file) === 0) {
+    return {
+      atime: { seconds: seconds(words, ArenaWord.ATIME), nanoseconds: words[ArenaWord.ATIME_NSEC] as number },
+      mtime: { seconds: seconds(words, ArenaWord.MTIME), nanoseconds: words[ArenaWord.MTIME_NSEC] as number },
+    };
+  }
+  return {
+    atime: { seconds: node.atime, nanoseconds: node.atimeNsec },
+    mtime: { seconds: node.mtime, nanoseconds: node.mtimeNsec },
+  };
 }

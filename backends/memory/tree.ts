@@ -1,7 +1,18 @@
 import { ArenaTime } from "../../src/native/arena.js";
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "../../src/vfs/attributes.js";
+import {
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+} from "../../src/vfs/attributes.js";
 import {
   EEXIST,
+  EINVAL,
   EISDIR,
   EMLINK,
   ENOENT,
@@ -13,7 +24,9 @@ import {
   type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
+import { ACCESS_ACL, DEFAULT_ACL, type Inheritance, inherit, inheritedBytes } from "./acl.js";
 import { type DirectoryEntry, MAX_DIRECTORY_ENTRIES } from "./directory-entries.js";
+import { inheritedFlags, isImmutable, mayChangeAttributes, mayRemove } from "./inode-flags.js";
 import {
   DirectoryNode,
   FileNode,
@@ -75,17 +88,97 @@ export class MemoryTree {
     if (directory.entries.get(name) !== undefined) {
       return -EEXIST;
     }
-    if (directory.entries.size >= MAX_DIRECTORY_ENTRIES || !this.store.takeInode()) {
+    if (isImmutable(directory)) {
+      return -EPERM;
+    }
+    if (directory.entries.size >= MAX_DIRECTORY_ENTRIES) {
       return -ENOSPC;
     }
-    if (pages > 0 && this.store.arena.charge(pages) < 0) {
-      this.store.returnInode();
-      return -ENOSPC;
+    const node = this.#make(caller, directory, mode, make, pages);
+    if (typeof node !== "number") {
+      this.addEntry(directory, name, node);
     }
-    const node = make(this.store.nextIno(), this.#ownership(caller, directory, mode), directory);
-    this.store.stampNew(node);
-    this.addEntry(directory, name, node);
     return node;
+  }
+
+  /** A node without a name, of which the inode, `pages` and its ACLs are counted. -ENOSPC. */
+  #make<Node extends MemoryNode>(
+    caller: Caller,
+    directory: DirectoryNode,
+    mode: number,
+    make: (ino: number, ownership: Ownership, directory: DirectoryNode) => Node,
+    pages: number,
+  ): Result<Node> {
+    const { store } = this;
+    const type = mode & S_IFMT;
+    const acls: Inheritance =
+      type === S_IFLNK
+        ? { mode, access: undefined, inherited: undefined }
+        : inherit(directory, mode, caller.umask, type === S_IFDIR);
+    const aclBytes = inheritedBytes(acls);
+    if (!store.takeInode()) {
+      return -ENOSPC;
+    }
+    if (pages > 0 && store.arena.charge(pages) < 0) {
+      store.returnInode();
+      return -ENOSPC;
+    }
+    if (aclBytes > 0 && !store.takeXattrBytes(aclBytes)) {
+      store.arena.charge(-pages);
+      store.returnInode();
+      return -ENOSPC;
+    }
+    const node = make(store.nextIno(), this.#ownership(caller, directory, acls.mode), directory);
+    node.flags = inheritedFlags(directory);
+    if (aclBytes > 0) {
+      node.xattrs = new Map();
+      if (acls.access !== undefined) {
+        node.xattrs.set(ACCESS_ACL, acls.access);
+      }
+      if (acls.inherited !== undefined) {
+        node.xattrs.set(DEFAULT_ACL, acls.inherited);
+      }
+    }
+    store.stampNew(node);
+    return node;
+  }
+
+  /** A regular file without a name (O_TMPFILE), which link() can give one if it is `linkable`. */
+  createUnnamed(caller: Caller, parent: VfsNode, mode: number, linkable: boolean): Result<FileNode> {
+    const directory = this.directory(parent);
+    if (typeof directory === "number") {
+      return directory;
+    }
+    if (isImmutable(directory)) {
+      return -EPERM;
+    }
+    const fileMode = S_IFREG | (mode & ~S_IFMT);
+    const make = (ino: number, ownership: Ownership) => new FileNode(ino, ownership);
+    const node = this.#make(caller, directory, fileMode, make, 0);
+    if (typeof node !== "number") {
+      node.nlink = 0;
+      node.linkable = linkable;
+    }
+    return node;
+  }
+
+  /** mknod(2). -EPERM for a directory, -EINVAL for what mknod does not make. */
+  createNode(caller: Caller, parent: VfsNode, name: string, mode: number, rdev: number): Result<MemoryNode> {
+    switch (mode & S_IFMT) {
+      case 0:
+      case S_IFREG:
+        return this.createFile(caller, parent, name, mode);
+      case S_IFCHR:
+      case S_IFBLK:
+        return this.createSpecial(caller, parent, name, mode, rdev);
+      case S_IFIFO:
+      case S_IFSOCK:
+        return this.createSpecial(caller, parent, name, mode, 0);
+      case S_IFDIR:
+        return -EPERM;
+      default:
+        return -EINVAL;
+    }
   }
 
   createFile(caller: Caller, parent: VfsNode, name: string, mode: number): Result<FileNode> {
@@ -135,17 +228,22 @@ export class MemoryTree {
     if (directory.entries.get(newName) !== undefined) {
       return -EEXIST;
     }
-    if (node instanceof DirectoryNode) {
+    if (node instanceof DirectoryNode || isImmutable(directory) || !mayChangeAttributes(node)) {
       return -EPERM;
     }
-    if (node.nlink === 0) {
+    // The first name of an unnamed file is counted with the file already.
+    const isFirst = node instanceof FileNode && node.linkable;
+    if (node.nlink === 0 && !isFirst) {
       return -ENOENT;
     }
     if (node.nlink >= MAX_LINKS) {
       return -EMLINK;
     }
-    if (directory.entries.size >= MAX_DIRECTORY_ENTRIES || !this.store.takeInode()) {
+    if (directory.entries.size >= MAX_DIRECTORY_ENTRIES || !(isFirst || this.store.takeInode())) {
       return -ENOSPC;
+    }
+    if (isFirst) {
+      node.linkable = false;
     }
     node.nlink++;
     this.store.touch(node, ArenaTime.CTIME);
@@ -162,10 +260,13 @@ export class MemoryTree {
     if (typeof entry === "number") {
       return entry;
     }
-    if (entry.node instanceof DirectoryNode) {
+    const { node } = entry;
+    if (!mayRemove(directory, node)) {
+      return -EPERM;
+    }
+    if (node instanceof DirectoryNode) {
       return -EISDIR;
     }
-    const { node } = entry;
     this.removeEntry(directory, entry);
     this.dropName(node);
     return 0;
@@ -180,16 +281,25 @@ export class MemoryTree {
     if (typeof entry === "number") {
       return entry;
     }
-    if (!(entry.node instanceof DirectoryNode)) {
+    const { node } = entry;
+    if (!mayRemove(directory, node)) {
+      return -EPERM;
+    }
+    if (!(node instanceof DirectoryNode)) {
       return -ENOTDIR;
     }
-    if (entry.node.entries.size > 0) {
+    if (node.entries.size > 0) {
       return -ENOTEMPTY;
     }
-    const { node } = entry;
     this.removeEntry(directory, entry);
     this.dropName(node);
     return 0;
+  }
+
+  /** The directory that holds a directory. -ENOTDIR, -ENOENT when it was removed. */
+  parentOf(node: VfsNode): Result<DirectoryNode> {
+    const directory = this.directory(node);
+    return typeof directory === "number" ? directory : directory.parent;
   }
 
   /** Adds a name; the directory's link count and times follow. */

@@ -11,8 +11,10 @@ import {
   type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
+import { ACCESS_ACL, DEFAULT_ACL, setAcl } from "./acl.js";
+import { mayChangeAttributes } from "./inode-flags.js";
 import { DirectoryNode, FileNode, type MemoryNode } from "./nodes.js";
-import { type MemoryStore, xattrBytes } from "./store.js";
+import type { MemoryStore } from "./store.js";
 
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
@@ -22,10 +24,17 @@ const NAMESPACES = ["user.", "trusted.", "security."];
 /** File capabilities: whoever changes contents or owner loses them. */
 const CAPABILITY = "security.capability";
 
+function isAcl(name: string): boolean {
+  return name === ACCESS_ACL || name === DEFAULT_ACL;
+}
+
 /** Whether the name is one that a node can have at all: 0, -ERANGE, -EOPNOTSUPP or -EINVAL. */
-function checkName(name: string): Status {
+function checkName(store: MemoryStore, name: string): Status {
   if (name.length === 0 || name.length > NAME_LIMIT_BYTES) {
     return -ERANGE;
+  }
+  if (isAcl(name)) {
+    return store.posixAcl ? 0 : -EOPNOTSUPP;
   }
   const namespace = NAMESPACES.find((prefix) => name.startsWith(prefix));
   if (namespace === undefined) {
@@ -54,12 +63,18 @@ export function setXattr(
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) {
     return -EINVAL;
   }
-  const refused = checkName(name);
+  const refused = checkName(store, name);
   if (refused !== 0) {
     return refused;
   }
   if (value.length > VALUE_LIMIT_BYTES) {
     return -E2BIG;
+  }
+  if (!mayChangeAttributes(node)) {
+    return -EPERM;
+  }
+  if (isAcl(name)) {
+    return stamped(store, node, setAcl(store, caller, node, name, value));
   }
   if (!isReachable(caller, node, name)) {
     return -EPERM;
@@ -71,19 +86,18 @@ export function setXattr(
   if (old === undefined && (flags & XATTR_REPLACE) !== 0) {
     return -ENODATA;
   }
-  const before = old === undefined ? 0 : xattrBytes(name, old);
-  if (!store.takeXattrBytes(xattrBytes(name, value) - before)) {
-    return -ENOSPC;
-  }
-  node.xattrs ??= new Map();
-  node.xattrs.set(name, Uint8Array.from(value));
-  store.touch(node, ArenaTime.CTIME);
-  return 0;
+  return stamped(store, node, store.putXattr(node, name, Uint8Array.from(value)) ? 0 : -ENOSPC);
 }
 
 /** getxattr(2); with an empty `into` the length. */
-export function getXattr(caller: Caller, node: MemoryNode, name: string, into: Uint8Array): Status {
-  const refused = checkName(name);
+export function getXattr(
+  store: MemoryStore,
+  caller: Caller,
+  node: MemoryNode,
+  name: string,
+  into: Uint8Array,
+): Status {
+  const refused = checkName(store, name);
   if (refused !== 0) {
     return refused;
   }
@@ -120,34 +134,42 @@ export function listXattrs(caller: Caller, node: MemoryNode, into: Uint8Array): 
 
 /** removexattr(2). */
 export function removeXattr(store: MemoryStore, caller: Caller, node: MemoryNode, name: string): Status {
-  const refused = checkName(name);
+  const refused = checkName(store, name);
   if (refused !== 0) {
     return refused;
+  }
+  if (!mayChangeAttributes(node)) {
+    return -EPERM;
+  }
+  if (isAcl(name)) {
+    return stamped(store, node, setAcl(store, caller, node, name, undefined));
   }
   if (!isReachable(caller, node, name)) {
     return -EPERM;
   }
-  if (!dropXattr(store, node, name)) {
+  if (node.xattrs?.has(name) !== true) {
     return -ENODATA;
   }
-  store.touch(node, ArenaTime.CTIME);
-  return 0;
+  store.putXattr(node, name, undefined);
+  return stamped(store, node, 0);
 }
 
 /** Takes file capabilities away, as a change of contents or owner does. */
 export function dropCapabilities(store: MemoryStore, node: MemoryNode): void {
-  dropXattr(store, node, CAPABILITY);
+  if (node.xattrs?.has(CAPABILITY) === true) {
+    store.putXattr(node, CAPABILITY, undefined);
+  }
 }
 
-function dropXattr(store: MemoryStore, node: MemoryNode, name: string): boolean {
-  const value = node.xattrs?.get(name);
-  if (value === undefined) {
-    return false;
+/** Whether the file has capabilities to lose. */
+export function hasCapabilities(node: MemoryNode): boolean {
+  return node.xattrs?.has(CAPABILITY) === true;
+}
+
+/** Sets ctime when the change was made. */
+function stamped(store: MemoryStore, node: MemoryNode, status: Status): Status {
+  if (status === 0) {
+    store.touch(node, ArenaTime.CTIME);
   }
-  store.takeXattrBytes(-xattrBytes(name, value));
-  node.xattrs?.delete(name);
-  if (node.xattrs?.size === 0) {
-    node.xattrs = undefined;
-  }
-  return true;
+  return status;
 }

@@ -32,6 +32,10 @@ class BoundFile {
   // Like pwritev(2): bytes written or -errno. At the end of the file when the handle appends.
   [[nodiscard]] virtual ssize_t Write(std::span<const iovec> buffers, uint64_t offset,
                                       Blocking blocking) noexcept = 0;
+
+  // Whether a write by an unprivileged user may have to clear setuid or setgid; true when not
+  // known.
+  [[nodiscard]] virtual bool MayHavePrivileges() noexcept { return true; }
 };
 
 }  // namespace gateway

@@ -17,6 +17,7 @@ class DescriptorFile final : public BoundFile {
                              Blocking blocking) noexcept override;
   [[nodiscard]] ssize_t Write(std::span<const iovec> buffers, uint64_t offset,
                               Blocking blocking) noexcept override;
+  [[nodiscard]] bool MayHavePrivileges() noexcept override;
 
  private:
   // How likely a call on the file is to wait, found out at the first one.

@@ -307,6 +307,12 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
     Complete(slot_index, -EBADF);
     return true;
   }
+  // fuse_write_in has write_flags where fuse_read_in has read_flags. Who may keep setuid and
+  // setgid, and what else goes with them, is for the backend to decide.
+  if (write && (arguments.read_flags & FUSE_WRITE_KILL_SUIDGID) != 0 &&
+      binding->file->MayHavePrivileges()) {
+    return false;
+  }
   const uint64_t room = write
                             ? control[kRequestLength] - kHeaderBytes - kArguments
                             : slot.chain.writable_bytes -

@@ -13,7 +13,10 @@ export function createShareContainer(config: ShareConfig, logger: Logger): Conta
   container.bind(Tokens.logger).toConstantValue(logger);
   container
     .bind(Tokens.cachePolicy)
-    .toResolvedValue(({ cache }: ShareConfig) => cachePolicy(cache), [Tokens.config]);
+    .toResolvedValue(
+      (shareConfig: ShareConfig) => cachePolicy(shareConfig.cache, shareConfig),
+      [Tokens.config],
+    );
   container.bind(Tokens.backend).toResolvedValue(createBackend, [Tokens.config, Tokens.logger]);
   container
     .bind(Tokens.share)

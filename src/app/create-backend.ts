@@ -1,14 +1,18 @@
 import type { MemoryShareConfig, PassthroughShareConfig, ShareConfig } from "../config/share-config.js";
 import type { Backend } from "../vfs/backend.js";
+import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
 import { ReadOnlyBackend } from "../vfs/read-only-backend.js";
+import { XattrMapBackend } from "../vfs/xattr-map-backend.js";
 
 async function createPassthrough(config: PassthroughShareConfig, logger: Logger): Promise<Backend> {
   const { PassthroughBackend } = await import("../../backends/passthrough/passthrough-backend.js");
   return new PassthroughBackend({
     sharedDir: config.sharedDir,
-    xattr: config.xattr,
-    allowDirectIo: false,
+    xattr: config.xattr || config.xattrmap !== undefined || config.posixAcl !== "never",
+    allowDirectIo: config.allowDirectIo,
+    inodeFileHandles: config.inodeFileHandles,
+    posixAcl: config.posixAcl !== "never",
     logger,
   });
 }
@@ -18,6 +22,9 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
   return new MemoryBackend({
     sizeBytes: config.size,
     ...(config.inodes !== undefined && { inodeLimit: config.inodes }),
+    posixAcl: config.posixAcl !== "never",
+    ...(config.seed !== undefined && { seed: config.seed }),
+    ...(config.save !== undefined && { save: config.save }),
     logger,
   });
 }
@@ -34,8 +41,14 @@ function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
 /**
  * Makes the backend that a configuration names, with the wrappers it asks for around it. The module
  * of a backend is loaded only here, so that a share pays for its own backend alone.
+ * @throws GatewayError when the backend cannot have what the configuration requires
  */
 export async function createBackend(config: ShareConfig, logger: Logger): Promise<Backend> {
-  const backend = await createBare(config, logger);
+  const bare = await createBare(config, logger);
+  const backend = config.xattrmap === undefined ? bare : new XattrMapBackend(bare, config.xattrmap);
+  if (config.posixAcl === "always" && !backend.capabilities.posixAcl) {
+    const why = config.xattrmap === undefined ? "this backend keeps none" : "--xattrmap renames them";
+    throw new GatewayError("environment", `--posix-acl=always: POSIX ACLs are not possible, ${why}`);
+  }
   return config.readonly ? new ReadOnlyBackend(backend) : backend;
 }

@@ -1,5 +1,6 @@
 import type { CachePolicy } from "../config/cache-policy.js";
 import type { ShareConfig } from "../config/share-config.js";
+import type { SessionFeatures } from "../fuse/features.js";
 import { FuseSession } from "../fuse/session.js";
 import { Lane } from "../native/lane.js";
 import type { Backend } from "../vfs/backend.js";
@@ -12,6 +13,13 @@ import { EXIT_STOPPED, StopSignals } from "./stop-signals.js";
 const REQUEST_QUEUES = 1;
 
 const EXIT_DISCONNECTED = 0;
+
+/** Without a page cache, guests clear setuid and setgid at writes only by way of the server. */
+function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): SessionFeatures {
+  const { writeback, readdirplus, allowMmap, announceSubmounts, killprivV2, posixAcl } = config;
+  const killPrivileges = killprivV2 ?? directIo;
+  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges, posixAcl };
+}
 
 /** One share: a socket, one front-end, one backend. It runs once. */
 export class Share {
@@ -56,6 +64,7 @@ export class Share {
       backend: this.#backend,
       root,
       cachePolicy: this.#cachePolicy,
+      features: sessionFeatures(this.#config, this.#cachePolicy),
       logger,
     });
     const server = new VhostServer({ socketPath, tag, requestQueues: REQUEST_QUEUES, lane, logger });

@@ -23,6 +23,8 @@ const PROCESS_SETTINGS: ReadonlySet<string> = new Set([
   "socket",
 ]);
 const NUMBERS: ReadonlySet<string> = new Set(["inodes", "threadPoolSize", "spinUs"]);
+/** Numbers that may have decimals. */
+const SECONDS: ReadonlySet<string> = new Set(["timeout", "entryTimeout", "attrTimeout", "negativeTimeout"]);
 
 /** The option that sets a setting: `socketPath` is `--socket-path`. */
 function optionName(setting: string): string {
@@ -54,13 +56,24 @@ function describe(program: Command, error: CommanderError): string {
   }
 }
 
+function isNumber(name: string, value: string | boolean | undefined): boolean {
+  if (typeof value !== "string") {
+    return false;
+  }
+  return SECONDS.has(name)
+    ? /^\d{1,15}(\.\d{1,9})?$/.test(value)
+    : NUMBERS.has(name) && /^\d{1,15}$/.test(value);
+}
+
 function shareSettings(options: RawOptions): Record<string, unknown> {
   const settings: Record<string, unknown> = { backend: "passthrough" };
   for (const [name, value] of Object.entries(options)) {
     if (!PROCESS_SETTINGS.has(name)) {
-      const isNumber = NUMBERS.has(name) && typeof value === "string" && /^\d{1,15}$/.test(value);
-      settings[name] = isNumber ? Number(value) : value;
+      settings[name] = isNumber(name, value) ? Number(value) : value;
     }
+  }
+  if (settings.posixAcl === true) {
+    settings.posixAcl = "always";
   }
   return settings;
 }

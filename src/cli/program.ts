@@ -23,6 +23,8 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--backend <name>", "what is behind the share: passthrough or memory (default: passthrough)"],
   ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
+  ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
+  ["--save <tar>", "archive that the share is saved as when it ends; .gz or .tgz compresses (memory)"],
   ["--tag <name>", "name that guests mount, 1 to 36 bytes; only for front-ends that ask the server for it"],
   ["--readonly", "refuse every change by the guest with EROFS"],
   [
@@ -30,7 +32,40 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "what the guest may cache: auto (1 s), always (1 day, for files nobody else changes), never, or metadata" +
       " (attributes 1 day, file data never) (default: auto)",
   ],
+  [
+    "--timeout <seconds>",
+    "how long names and attributes are cached, instead of the policy's time; 0.5 is half a second",
+  ],
+  ["--entry-timeout <seconds>", "the same for names alone"],
+  ["--attr-timeout <seconds>", "the same for attributes alone"],
+  ["--negative-timeout <seconds>", "how long the guest believes that a name does not exist (default: 0)"],
+  ["--writeback", "the guest's page cache takes writes and writes them back later (cache auto or always)"],
+  ["--allow-mmap", "shared mappings although file data is not cached (cache never or metadata; Linux 6.6)"],
+  ["--no-readdirplus", "directory listings without the entries' attributes"],
+  ["--allow-direct-io", "open the host's files with O_DIRECT for programs that ask for it (passthrough)"],
   ["--xattr", "extended attributes of the host directory; a memory share always has them (default: off)"],
+  [
+    "--xattrmap <rules>",
+    "rules that rename or refuse extended attributes, such as :map::user.virtiofs.:; implies --xattr",
+  ],
+  [
+    "--posix-acl [mode]",
+    "POSIX ACLs: never, auto (where guest and backend have them) or always, which is also meant without a mode;" +
+      " implies --xattr (default: never)",
+  ],
+  [
+    "--killpriv-v2",
+    "the server, not the guest, clears setuid and setgid when files are changed (default where file data is not" +
+      " cached)",
+  ],
+  ["--no-killpriv-v2", "leave that to the guest (default where it is cached)"],
+  ["--announce-submounts", "mount points in the share are file systems of their own in the guest (default)"],
+  ["--no-announce-submounts", "they look like directories of the share"],
+  [
+    "--inode-file-handles <mode>",
+    "never, prefer or mandatory: reach inodes by file handles, so that a guest that knows many files does not take" +
+      " a descriptor for each; needs CAP_DAC_READ_SEARCH (passthrough; default: prefer)",
+  ],
   ["--thread-pool-size <n>", "threads for I/O that may block; 0 means the default (default: 4)"],
   [
     "--spin-us <n>",

@@ -19,6 +19,15 @@ export interface CachePolicy {
   readonly cacheDirectory: boolean;
 }
 
+/** Timeouts in seconds that replace those of a policy. */
+export interface CacheTimeouts {
+  /** Names and attributes, where they have none of their own. */
+  readonly timeout?: number | undefined;
+  readonly entryTimeout?: number | undefined;
+  readonly attrTimeout?: number | undefined;
+  readonly negativeTimeout?: number | undefined;
+}
+
 const DAY_SEC = 86_400;
 
 /**
@@ -60,7 +69,14 @@ const POLICIES: Readonly<Record<CachePolicyName, CachePolicy>> = {
   },
 };
 
-/** The policy behind a name. */
-export function cachePolicy(name: CachePolicyName): CachePolicy {
-  return POLICIES[name];
+/** The policy behind a name, with the timeouts that were given instead of its own. */
+export function cachePolicy(name: CachePolicyName, timeouts: CacheTimeouts = {}): CachePolicy {
+  const policy = POLICIES[name];
+  const { timeout, entryTimeout, attrTimeout, negativeTimeout } = timeouts;
+  return {
+    ...policy,
+    entryTimeoutSec: entryTimeout ?? timeout ?? policy.entryTimeoutSec,
+    attrTimeoutSec: attrTimeout ?? timeout ?? policy.attrTimeoutSec,
+    negativeTimeoutSec: negativeTimeout ?? policy.negativeTimeoutSec,
+  };
 }

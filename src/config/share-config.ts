@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import { parseXattrMap } from "../vfs/xattr-map.js";
 import { CACHE_POLICY_NAMES } from "./cache-policy.js";
 import { parseSize, SIZE_PATTERN } from "./size.js";
 
@@ -12,6 +13,10 @@ const MAX_SPIN_US = 10_000;
 const MIN_SIZE_BYTES = 4096;
 const MAX_INODES = 0xffff_ffff;
 const MAX_TAG_BYTES = 36;
+const MAX_TIMEOUT_SEC = 1_000_000_000;
+
+export const POSIX_ACL_MODES = ["never", "auto", "always"] as const;
+export const FILE_HANDLE_MODES = ["never", "prefer", "mandatory"] as const;
 
 /*
  * Every `error` below completes the sentence "expected ..., got ...": parse.ts puts it together with
@@ -64,6 +69,45 @@ const threadPoolSize = z.pipe(
   z.transform((threads) => (threads === 0 ? DEFAULT_THREAD_POOL_SIZE : threads)),
 );
 
+const timeoutError = `seconds from 0 to ${MAX_TIMEOUT_SEC}, such as 1 or 0.5`;
+const seconds = z
+  .number({ error: timeoutError })
+  .check(z.gte(0, { error: timeoutError }), z.lte(MAX_TIMEOUT_SEC, { error: timeoutError }));
+
+const xattrMap = z.pipe(
+  z.string({ error: "rules such as :map::user.virtiofs.:" }),
+  z.transform((text, context) => {
+    const map = parseXattrMap(text);
+    if ("expected" in map) {
+      context.issues.push({ code: "custom", input: text, message: map.expected });
+      return z.NEVER;
+    }
+    return map;
+  }),
+);
+
+/** What the guest may cache and how: docs/cache-policies.md. */
+const cacheFields = {
+  cache: z
+    ._default(oneOf(CACHE_POLICY_NAMES), "auto")
+    .check(z.describe("What the guest may cache: auto 1 s; always and metadata 1 day; never nothing")),
+  timeout: z.optional(
+    seconds.check(z.describe("Seconds that names and attributes are cached, instead of the policy's")),
+  ),
+  entryTimeout: z.optional(seconds.check(z.describe("Seconds that names are cached"))),
+  attrTimeout: z.optional(seconds.check(z.describe("Seconds that attributes are cached"))),
+  negativeTimeout: z.optional(
+    seconds.check(z.describe("Seconds that the guest believes that a name does not exist; 0 unless given")),
+  ),
+  writeback: z
+    ._default(flag, false)
+    .check(z.describe("The guest's page cache takes writes and writes them back later")),
+  allowMmap: z
+    ._default(flag, false)
+    .check(z.describe("Files may be mapped shared although their data is not cached (Linux 6.6 and newer)")),
+  readdirplus: z._default(flag, true).check(z.describe("Directory listings bring the entries' attributes")),
+};
+
 /** What every share has, whatever is behind it. */
 const commonFields = {
   socketPath: path.check(z.describe("Unix socket on which the vhost-user front-end connects")),
@@ -71,12 +115,29 @@ const commonFields = {
     tag.check(z.describe("Name that guests mount, when the server and not the front-end gives it")),
   ),
   readonly: z._default(flag, false).check(z.describe("Refuse every change by the guest with EROFS")),
-  cache: z
-    ._default(oneOf(CACHE_POLICY_NAMES), "auto")
-    .check(z.describe("What the guest may cache: auto 1 s; always and metadata 1 day; never nothing")),
+  ...cacheFields,
   xattr: z
     ._default(flag, false)
     .check(z.describe("Extended attributes of a host directory (a memory share always has them)")),
+  xattrmap: z.optional(
+    xattrMap.check(
+      z.describe("Rules that rename or refuse extended attributes, as virtiofsd's; implies xattr"),
+    ),
+  ),
+  posixAcl: z
+    ._default(oneOf(POSIX_ACL_MODES), "never")
+    .check(z.describe("POSIX ACLs: never, auto where guest and backend have them, always; implies xattr")),
+  killprivV2: z.optional(
+    flag.check(
+      z.describe(
+        "The server, not the guest, clears setuid and setgid when files are changed; unless given, only where file" +
+          " data is not cached",
+      ),
+    ),
+  ),
+  announceSubmounts: z
+    ._default(flag, true)
+    .check(z.describe("The guest sees mount points in the share as file systems of their own")),
   threadPoolSize: z
     ._default(threadPoolSize, DEFAULT_THREAD_POOL_SIZE)
     .check(z.describe("Threads for I/O that may block; 0 means the default")),
@@ -89,6 +150,16 @@ const passthroughShare = z.strictObject({
   backend: z.literal("passthrough"),
   ...commonFields,
   sharedDir: path.check(z.describe("Host directory to share")),
+  allowDirectIo: z
+    ._default(flag, false)
+    .check(z.describe("Open the host's files with O_DIRECT for guests that ask")),
+  inodeFileHandles: z
+    ._default(oneOf(FILE_HANDLE_MODES), "prefer")
+    .check(
+      z.describe(
+        "File handles instead of an open descriptor per inode that the guest knows: never, prefer, mandatory",
+      ),
+    ),
 });
 
 const memoryShare = z.strictObject({
@@ -101,6 +172,12 @@ const memoryShare = z.strictObject({
     ),
   inodes: z.optional(
     wholeNumber(1, MAX_INODES).check(z.describe("Most files and directories; unlimited unless given")),
+  ),
+  seed: z.optional(
+    path.check(z.describe("Directory or tar archive (also .gz) that the share starts as a copy of")),
+  ),
+  save: z.optional(
+    path.check(z.describe("Tar archive (.gz: compressed) that the share is saved as when it ends")),
   ),
 });
 

@@ -46,25 +46,40 @@ const ALWAYS =
   InitFlag.FLOCK_LOCKS |
   InitFlag.ATOMIC_O_TRUNC |
   InitFlag.BIG_WRITES |
-  InitFlag.DO_READDIRPLUS |
-  InitFlag.READDIRPLUS_AUTO |
   InitFlag.ASYNC_DIO |
   InitFlag.PARALLEL_DIROPS |
   InitFlag.MAX_PAGES |
   InitFlag.INIT_EXT;
 
-/** What we offer; the guest uses what both have. */
+/** The backend applies the umask, because only it knows whether there is a default ACL instead. */
+const ACL_FLAGS = InitFlag.POSIX_ACL | InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT;
+
+/**
+ * What we offer; the guest uses what both have. NO_OPENDIR_SUPPORT is not among it: backends list a directory
+ * through its handle, which is what keeps offsets stable and a removed directory readable.
+ */
 function offeredFlags(session: FuseSession): number {
-  const { cachePolicy, backend } = session;
-  let flags: number = ALWAYS;
-  if (backend.capabilities.changesOutside) {
-    flags |= InitFlag.AUTO_INVAL_DATA;
-  }
-  if (cachePolicy.keepCache) {
+  const { cachePolicy, features } = session;
+  const { changesOutside, parents, posixAcl } = session.backend.capabilities;
+  const when = (condition: boolean, flags: number): number => (condition ? flags : 0);
+  return (
+    ALWAYS |
+    when(features.readdirplus, InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO) |
+    when(changesOutside, InitFlag.AUTO_INVAL_DATA) |
     // Targets of symbolic links are cached without a limit in time.
-    flags |= InitFlag.CACHE_SYMLINKS;
-  }
-  return flags;
+    when(cachePolicy.keepCache, InitFlag.CACHE_SYMLINKS) |
+    when(parents, InitFlag.EXPORT_SUPPORT) |
+    when(features.writeback && !cachePolicy.directIo, InitFlag.WRITEBACK_CACHE) |
+    when(features.announceSubmounts, InitFlag.SUBMOUNTS) |
+    when(features.killPrivileges, InitFlag.HANDLE_KILLPRIV_V2) |
+    when(posixAcl && features.posixAcl !== "never", ACL_FLAGS)
+  );
+}
+
+/** The second word of {@link offeredFlags}. */
+function offeredFlags2(session: FuseSession): number {
+  const maps = session.features.allowMmap && session.cachePolicy.directIo;
+  return InitFlag2.CREATE_SUPP_GROUP | (maps ? InitFlag2.DIRECT_IO_ALLOW_MMAP : 0);
 }
 
 /** Answers INIT: versions, flags and limits. Errors: EPROTO when the guest's protocol is too old. */
@@ -85,14 +100,20 @@ export function negotiate(session: FuseSession, request: Request): Status {
     return -EPROTO;
   }
   const wanted = request.word(InitIn.FLAGS);
+  const agreed = wanted & offeredFlags(session);
+  if (session.features.posixAcl === "always" && (agreed & InitFlag.POSIX_ACL) === 0) {
+    session.logger.error("the guest does not support POSIX ACLs, which this share requires");
+    return -EPROTO;
+  }
   const extended = (wanted & InitFlag.INIT_EXT) !== 0 && request.argumentBytes >= InitIn.BYTES;
   words[reply + Out.MAX_READAHEAD] = request.word(InitIn.MAX_READAHEAD);
-  words[reply + Out.FLAGS] = wanted & offeredFlags(session);
+  words[reply + Out.FLAGS] = agreed;
   words[reply + Out.BACKGROUND] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);
   words[reply + Out.MAX_WRITE] = MAX_TRANSFER_BYTES;
   words[reply + Out.TIME_GRANULARITY] = 1;
   words[reply + Out.MAX_PAGES] = MAX_PAGES;
-  words[reply + Out.FLAGS2] = extended ? request.word(InitIn.FLAGS2) & InitFlag2.CREATE_SUPP_GROUP : 0;
+  words[reply + Out.FLAGS2] = extended ? request.word(InitIn.FLAGS2) & offeredFlags2(session) : 0;
+  session.agreedFlags = agreed;
   session.initialised = true;
   return InitOut.BYTES;
 }

@@ -3,8 +3,10 @@ import { ATTRIBUTE_OPERATIONS } from "./operations/attributes.js";
 import { CONTROL_OPERATIONS } from "./operations/control.js";
 import { DIRECTORY_OPERATIONS } from "./operations/directories.js";
 import { FILE_OPERATIONS } from "./operations/files.js";
+import { IOCTL_OPERATIONS } from "./operations/ioctl.js";
 import { LOCK_OPERATIONS } from "./operations/locks.js";
 import { NAMESPACE_OPERATIONS } from "./operations/namespace.js";
+import { STATX_OPERATIONS } from "./operations/statx.js";
 import { XATTR_OPERATIONS } from "./operations/xattrs.js";
 import type { Request } from "./request.js";
 import type { FuseSession } from "./session.js";
@@ -28,6 +30,8 @@ export const OPERATIONS: readonly (Operation | undefined)[] = byOpcode([
   ...LOCK_OPERATIONS,
   ...DIRECTORY_OPERATIONS,
   ...XATTR_OPERATIONS,
+  ...STATX_OPERATIONS,
+  ...IOCTL_OPERATIONS,
 ]);
 
 function byOpcode(operations: readonly Operation[]): (Operation | undefined)[] {

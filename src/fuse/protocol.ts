@@ -59,6 +59,7 @@ export const Opcode = {
   SYNCFS: 50,
   TMPFILE: 51,
   STATX: 52,
+  COPY_FILE_RANGE_64: 53,
 } as const;
 
 /** Flags of INIT, first word. */
@@ -66,21 +67,33 @@ export const InitFlag = {
   ASYNC_READ: 1 << 0,
   POSIX_LOCKS: 1 << 1,
   ATOMIC_O_TRUNC: 1 << 3,
+  /** "." and ".." may be looked up, by node id alone. */
+  EXPORT_SUPPORT: 1 << 4,
   BIG_WRITES: 1 << 5,
   FLOCK_LOCKS: 1 << 10,
+  /** Creations carry the umask instead of having it applied. */
+  DONT_MASK: 1 << 6,
   AUTO_INVAL_DATA: 1 << 12,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
   ASYNC_DIO: 1 << 15,
+  WRITEBACK_CACHE: 1 << 16,
   PARALLEL_DIROPS: 1 << 18,
+  POSIX_ACL: 1 << 20,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
+  SUBMOUNTS: 1 << 27,
+  /** Requests say when setuid and setgid are to be cleared. */
+  HANDLE_KILLPRIV_V2: 1 << 28,
+  /** SETXATTR has its long form. */
+  SETXATTR_EXT: 1 << 29,
   INIT_EXT: 1 << 30,
 } as const;
 
 /** Flags of INIT, second word (bit 32 of the protocol is bit 0 here). Only read when INIT_EXT is set. */
 export const InitFlag2 = {
   CREATE_SUPP_GROUP: 1 << 2,
+  DIRECT_IO_ALLOW_MMAP: 1 << 4,
 } as const;
 
 /** open_flags of the reply to OPEN, OPENDIR and CREATE. */
@@ -139,6 +152,12 @@ export const RELEASE_FLOCK_UNLOCK = 1 << 1;
 export const LK_FLOCK = 1;
 /** struct fuse_lk_out: start u64, end u64, type u32, pid u32. */
 export const LK_OUT_BYTES = 24;
+/** FUSE_OPEN_KILL_SUIDGID of OPEN, CREATE and TMPFILE. */
+export const OPEN_KILL_SUIDGID = 1;
+/** FUSE_WRITE_KILL_SUIDGID. */
+export const WRITE_KILL_SUIDGID = 1 << 2;
+/** FUSE_SETXATTR_ACL_KILL_SGID. */
+export const SETXATTR_KILL_SGID = 1;
 /** FUSE_FSYNC_FDATASYNC. */
 export const FSYNC_DATA_ONLY = 1;
 

@@ -215,6 +215,16 @@ export class Request {
     return this.base + word;
   }
 
+  /**
+   * Puts the reply's body behind {@link attr}, for replies that are made from it; returns its first word.
+   * There is room for `Slot.REPLY_BYTES - 4 * (EntryOut.ATTR + ATTR_WORDS)` bytes.
+   */
+  beginReplyBehindAttributes(): number {
+    const word = ATTR_WORD + ATTR_WORDS;
+    this.#words[this.base + Slot.REPLY_OFFSET_WORD] = word * 4;
+    return this.base + word;
+  }
+
   /** Sends the first `length` bytes of `body`, past the slot. Returns the request's result. */
   replyInPlace(body: Uint8Array, length: number): number {
     return this.#lane.writeBody(this.slot, body, length) ? length + LaneResult.BODY_IN_PLACE : -EINVAL;

@@ -6,18 +6,27 @@ import { type HandleKind, HandleTable } from "../vfs/handle-table.js";
 import { InodeTable } from "../vfs/inode-table.js";
 import { LockTable } from "../vfs/lock-table.js";
 import type { Logger } from "../vfs/logger.js";
-import type { VfsHandle, VfsNode } from "../vfs/node.js";
+import type { Caller, VfsHandle, VfsNode } from "../vfs/node.js";
+import { DEFAULT_FEATURES, type SessionFeatures } from "./features.js";
 import { LockClient } from "./lock-client.js";
 import { OPERATIONS } from "./operations.js";
-import { EntryOut, MAX_TRANSFER_BYTES, Opcode, OpenFlag } from "./protocol.js";
+import { EntryOut, InitFlag, MAX_TRANSFER_BYTES, Opcode, OpenFlag } from "./protocol.js";
 import { Request } from "./request.js";
+import { splitTimeout, type Timeout } from "./timeout.js";
+
+const O_ACCMODE = 3;
+const O_WRONLY = 1;
+const O_RDWR = 2;
+const O_APPEND = 0o2000;
 
 /** How long and in what way the guest may cache. */
 export interface CachePolicy {
-  /** Seconds a name may be used without a new LOOKUP. */
+  /** Seconds, with decimals, that a name may be used without a new LOOKUP. */
   readonly entryTimeoutSec: number;
-  /** Seconds attributes may be used without a new GETATTR. */
+  /** Seconds that attributes may be used without a new GETATTR. */
   readonly attrTimeoutSec: number;
+  /** Seconds that the guest may believe that a name does not exist; 0: not at all. */
+  readonly negativeTimeoutSec: number;
   /** Files bypass the guest's page cache. */
   readonly directIo: boolean;
   /** The page cache outlives close and open. */
@@ -33,6 +42,8 @@ export interface FuseSessionOptions {
   /** What `backend.start()` returned. */
   readonly root: VfsNode;
   readonly cachePolicy: CachePolicy;
+  /** {@link DEFAULT_FEATURES} unless given. */
+  readonly features?: SessionFeatures;
   readonly logger: Logger;
   /** The locks of the share; a share with several sessions gives all of them the same. */
   readonly locks?: LockTable;
@@ -46,7 +57,12 @@ export class FuseSession implements EntryReferencer {
   readonly lane: Lane;
   readonly backend: Backend;
   readonly cachePolicy: CachePolicy;
+  readonly features: SessionFeatures;
   readonly logger: Logger;
+  /** The timeouts of the cache policy as replies carry them. */
+  readonly timeouts: { readonly entry: Timeout; readonly attr: Timeout; readonly negative: Timeout };
+  /** Absent names are answered with an entry that says so, which the guest caches. */
+  readonly cachesAbsence: boolean;
   readonly #root: VfsNode;
   readonly #requests: Request[] = [];
   readonly #directoryBuffers: DirectoryBuffer[] = [];
@@ -57,11 +73,21 @@ export class FuseSession implements EntryReferencer {
   readonly lockClient: LockClient;
   /** INIT was answered; until then nothing else is. */
   initialised = false;
+  /** Flags of INIT, first word, that both sides use. */
+  agreedFlags = 0;
 
   constructor(options: FuseSessionOptions) {
     this.lane = options.lane;
     this.backend = options.backend;
-    this.cachePolicy = options.cachePolicy;
+    const policy = options.cachePolicy;
+    this.cachePolicy = policy;
+    this.timeouts = {
+      entry: splitTimeout(policy.entryTimeoutSec),
+      attr: splitTimeout(policy.attrTimeoutSec),
+      negative: splitTimeout(policy.negativeTimeoutSec),
+    };
+    this.cachesAbsence = policy.negativeTimeoutSec > 0;
+    this.features = options.features ?? DEFAULT_FEATURES;
     this.logger = options.logger;
     this.lockClient = new LockClient(options.locks ?? new LockTable(), options.lane);
     this.#root = options.root;
@@ -87,6 +113,7 @@ export class FuseSession implements EntryReferencer {
   /** Forgets all nodes and closes all handles of the guest: before INIT, after DESTROY and at the end. */
   reset(): void {
     this.initialised = false;
+    this.agreedFlags = 0;
     const handles = this.#handles;
     const inodes = this.#inodes;
     this.#handles = new HandleTable();
@@ -101,6 +128,31 @@ export class FuseSession implements EntryReferencer {
   /** The queue is about to stop: answers what is held for a lock, see {@link LockClient.cancelWaiting}. */
   cancelWaiting(queue: number): void {
     this.lockClient.cancelWaiting(queue);
+  }
+
+  /**
+   * The flags to open a file with. With writeback the guest's page cache reads what it needs to complete a page,
+   * through any handle, and has added the offset of appended data itself.
+   */
+  openFlags(flags: number): number {
+    if ((this.agreedFlags & InitFlag.WRITEBACK_CACHE) === 0) {
+      return flags;
+    }
+    const readable = (flags & O_ACCMODE) === O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
+    return readable & ~O_APPEND;
+  }
+
+  /** The umask that the backend has to apply, of the one a creation came with. */
+  umask(umask: number): number {
+    return (this.agreedFlags & InitFlag.DONT_MASK) === 0 ? 0 : umask & 0o777;
+  }
+
+  /**
+   * Whether a change by this caller clears setuid and setgid where the request does not say so. It stands for
+   * CAP_FSETID, of which only the guest knows.
+   */
+  losesPrivileges(caller: Caller): boolean {
+    return (this.agreedFlags & InitFlag.HANDLE_KILLPRIV_V2) !== 0 && caller.uid !== 0;
   }
 
   /** The node of the request's header, or undefined: the guest has no such node. */
@@ -126,6 +178,16 @@ export class FuseSession implements EntryReferencer {
       return -EIO;
     }
     this.#writeEntryHead(index, node, this.lane.words, request.replyWord);
+    return EntryOut.BYTES;
+  }
+
+  /** Answers that a name does not exist, in the form that the guest caches: an entry without a node. */
+  replyAbsent(request: Request): Status {
+    request.clearReply(EntryOut.BYTES / 4);
+    const { words } = this.lane;
+    const word = request.replyWord;
+    words[word + EntryOut.ENTRY_VALID] = this.timeouts.negative.seconds;
+    words[word + EntryOut.ENTRY_VALID_NSEC] = this.timeouts.negative.nanoseconds;
     return EntryOut.BYTES;
   }
 
@@ -239,12 +301,13 @@ export class FuseSession implements EntryReferencer {
     words[word + 1] = generation;
     words[word + 2] = generation;
     words[word + 3] = 0;
-    words[word + EntryOut.ENTRY_VALID] = this.cachePolicy.entryTimeoutSec;
+    const { entry, attr } = this.timeouts;
+    words[word + EntryOut.ENTRY_VALID] = entry.seconds;
     words[word + EntryOut.ENTRY_VALID + 1] = 0;
-    words[word + EntryOut.ATTR_VALID] = this.cachePolicy.attrTimeoutSec;
+    words[word + EntryOut.ATTR_VALID] = attr.seconds;
     words[word + EntryOut.ATTR_VALID + 1] = 0;
-    words[word + EntryOut.ENTRY_VALID_NSEC] = 0;
-    words[word + EntryOut.ATTR_VALID_NSEC] = 0;
+    words[word + EntryOut.ENTRY_VALID_NSEC] = entry.nanoseconds;
+    words[word + EntryOut.ATTR_VALID_NSEC] = attr.nanoseconds;
   }
 
   #fileOpenFlags(): number {

@@ -4,6 +4,17 @@ import type { Awaitable, Result, Status } from "./errno.js";
 import { ENOSYS, ENOTTY } from "./errno.js";
 import type { Caller, VfsHandle, VfsNode } from "./node.js";
 
+/** Flags of {@link Backend.setxattr}; CREATE and REPLACE are those of setxattr(2). */
+export const XattrFlag = {
+  CREATE: 1,
+  REPLACE: 2,
+  /**
+   * With "system.posix_acl_access": clear setgid as well, because the caller is neither in the file's group nor
+   * privileged. Never to be passed on to setxattr(2). Only sent to backends whose capabilities have posixAcl.
+   */
+  ACL_KILL_SGID: 1 << 16,
+} as const;
+
 /** What a backend supports beyond the ordinary; INIT and the conformance suite ask. */
 export interface BackendCapabilities {
   /** Hard links work. */
@@ -86,7 +97,7 @@ export abstract class Backend {
     return -ENOSYS;
   }
 
-  /** mknod(2): `mode` has type and permission bits with the umask applied, `rdev` as new_encode_dev(). */
+  /** mknod(2): `mode` has type and permission bits (see {@link Caller.umask}), `rdev` as new_encode_dev(). */
   mknod(
     _caller: Caller,
     _parent: VfsNode,
@@ -191,7 +202,8 @@ export abstract class Backend {
 
   /**
    * ioctl(2) of a regular file or directory: FS_IOC_GETFLAGS, SETFLAGS, FSGETXATTR and FSSETXATTR. `input` is
-   * what the command reads; what it writes goes to `into`. @returns the count of bytes written, or ENOTTY
+   * what the command reads; what it writes goes to `into`: 4 bytes of flags or 28 bytes of struct fsxattr each,
+   * and nothing in the other direction. @returns the count of bytes written, or ENOTTY
    */
   ioctl(
     _caller: Caller,
@@ -249,7 +261,7 @@ export abstract class Backend {
     return -ENOSYS;
   }
 
-  /** `name` is the full name ("user.x") as latin1; `flags` are XATTR_CREATE 1 and XATTR_REPLACE 2. */
+  /** `name` is the full name ("user.x") as latin1; `flags` are {@link XattrFlag} bits. */
   setxattr(
     _caller: Caller,
     _node: VfsNode,

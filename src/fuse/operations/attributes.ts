@@ -89,6 +89,7 @@ function setattr(session: FuseSession, request: Request): Awaitable<Status> {
   if (!hasValidTimes(change)) {
     return -EINVAL;
   }
+  request.caller.clearsPrivileges = (change.valid & Change.KILL_SUIDGID) !== 0;
   const done = session.backend.setattr(request.caller, node, handle, change, request.attr);
   return replyAttributes(session, request, done);
 }

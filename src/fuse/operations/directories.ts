@@ -11,7 +11,7 @@ function opendir(session: FuseSession, request: Request): Awaitable<Status> {
   if (node === undefined) {
     return STALE;
   }
-  return replyOpened(session, request, "directory", session.backend.opendir(request.caller, node));
+  return replyOpened(session, request, "directory", 0, session.backend.opendir(request.caller, node));
 }
 
 /** READDIR and READDIRPLUS. */

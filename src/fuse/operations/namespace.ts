@@ -1,4 +1,5 @@
-import { type Awaitable, EINVAL, ENAMETOOLONG, type Status } from "../../vfs/errno.js";
+import { type Awaitable, EINVAL, ENAMETOOLONG, ENOENT, type Result, type Status } from "../../vfs/errno.js";
+import type { VfsNode } from "../../vfs/node.js";
 import type { Operation } from "../operations.js";
 import { Opcode } from "../protocol.js";
 import type { Request } from "../request.js";
@@ -17,9 +18,49 @@ function lookup(session: FuseSession, request: Request): Awaitable<Status> {
   }
   const name = request.name(0);
   if (typeof name === "number") {
-    return name;
+    return session.backend.capabilities.parents ? lookupDots(session, request, parent, name) : name;
   }
-  return replyEntry(session, request, session.backend.lookup(request.caller, parent, name, request.attr));
+  const found = session.backend.lookup(request.caller, parent, name, request.attr);
+  return found === -ENOENT && session.cachesAbsence
+    ? session.replyAbsent(request)
+    : replyLookup(session, request, found);
+}
+
+/** The same where the backend had to wait. */
+function replyLookup(
+  session: FuseSession,
+  request: Request,
+  found: Awaitable<Result<VfsNode>>,
+): Awaitable<Status> {
+  const entry = replyEntry(session, request, found);
+  return session.cachesAbsence && entry instanceof Promise
+    ? entry.then((status) => (status === -ENOENT ? session.replyAbsent(request) : status))
+    : entry;
+}
+
+/**
+ * "." and "..", by which a guest that exports the share (NFS) finds a file again that it knows by node id.
+ * `otherwise` answers any other name.
+ */
+function lookupDots(
+  session: FuseSession,
+  request: Request,
+  node: VfsNode,
+  otherwise: Status,
+): Awaitable<Status> {
+  const { backend } = session;
+  switch (request.string(0)) {
+    case ".": {
+      const status = backend.getattr(request.caller, node, undefined, request.attr);
+      const found =
+        status instanceof Promise ? status.then((s) => (s < 0 ? s : node)) : status < 0 ? status : node;
+      return replyEntry(session, request, found);
+    }
+    case "..":
+      return replyEntry(session, request, backend.parentOf(request.caller, node, request.attr));
+    default:
+      return otherwise;
+  }
 }
 
 function mknod(session: FuseSession, request: Request): Awaitable<Status> {
@@ -29,6 +70,7 @@ function mknod(session: FuseSession, request: Request): Awaitable<Status> {
     return typeof name === "number" ? name : STALE;
   }
   request.readExtensions();
+  request.caller.umask = session.umask(request.word(2));
   const made = session.backend.mknod(
     request.caller,
     parent,
@@ -47,6 +89,7 @@ function mkdir(session: FuseSession, request: Request): Awaitable<Status> {
     return typeof name === "number" ? name : STALE;
   }
   request.readExtensions();
+  request.caller.umask = session.umask(request.word(1));
   const made = session.backend.mkdir(request.caller, parent, name, request.word(0), request.attr);
   return replyEntry(session, request, made);
 }

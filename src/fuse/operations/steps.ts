@@ -45,22 +45,23 @@ export function replyAttributes(
     }
     const word = request.beginAttrReply();
     const { words } = session.lane;
-    words[word] = session.cachePolicy.attrTimeoutSec;
+    const { attr } = session.timeouts;
+    words[word] = attr.seconds;
     words[word + 1] = 0;
-    words[word + 2] = 0;
+    words[word + 2] = attr.nanoseconds;
     words[word + 3] = 0;
     return AttrOut.BYTES;
   });
 }
 
-/** Answers a creation with its entry and its open handle behind it. The flags are the request's first argument. */
+/** Answers a creation with its entry and its handle, opened with `openFlags`, behind it. */
 export function replyCreated(
   session: FuseSession,
   request: Request,
+  openFlags: number,
   result: Awaitable<Result<VfsHandle>>,
 ): Awaitable<Status> {
   const { inodes } = session;
-  const openFlags = request.word(0);
   return whenReady(result, (handle) => {
     if (typeof handle === "number") {
       return handle;
@@ -74,15 +75,15 @@ export function replyCreated(
   });
 }
 
-/** Answers an open with its handle (struct fuse_open_out). The flags are the request's first argument. */
+/** Answers an open with its handle, opened with `openFlags` (struct fuse_open_out). */
 export function replyOpened(
   session: FuseSession,
   request: Request,
   kind: HandleKind,
+  openFlags: number,
   result: Awaitable<Result<VfsHandle>>,
 ): Awaitable<Status> {
   const { inodes } = session;
-  const openFlags = request.word(0);
   return whenReady(result, (handle) => {
     if (typeof handle === "number") {
       return handle;

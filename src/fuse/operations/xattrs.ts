@@ -1,8 +1,9 @@
 import { Slot } from "../../native/lane.js";
+import { XattrFlag } from "../../vfs/backend.js";
 import { type Awaitable, E2BIG, EINVAL, ERANGE, type Result, type Status } from "../../vfs/errno.js";
 import type { VfsNode } from "../../vfs/node.js";
 import type { Operation } from "../operations.js";
-import { Opcode } from "../protocol.js";
+import { InitFlag, Opcode, SETXATTR_KILL_SGID } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
 import { STALE, whenReady } from "./steps.js";
@@ -10,9 +11,10 @@ import { STALE, whenReady } from "./steps.js";
 /** XATTR_NAME_MAX and XATTR_SIZE_MAX of Linux. */
 const NAME_BYTES = 255;
 const VALUE_BYTES = 65_536;
-/** XATTR_CREATE and XATTR_REPLACE. */
-const FLAGS = 3;
+const FLAGS = XattrFlag.CREATE | XattrFlag.REPLACE;
 const SETXATTR_IN_BYTES = 8;
+/** With SETXATTR_EXT: setxattr_flags and padding more. */
+const SETXATTR_LONG_IN_BYTES = 16;
 const GETXATTR_IN_BYTES = 8;
 
 /** An attribute's name at argument byte `start`. Errors: EINVAL, ERANGE when it is too long. */
@@ -28,11 +30,13 @@ function setxattr(session: FuseSession, request: Request): Awaitable<Status> {
   }
   const size = request.word(0);
   const flags = request.word(1);
-  const name = attributeName(request, SETXATTR_IN_BYTES);
+  const isLong = (session.agreedFlags & InitFlag.SETXATTR_EXT) !== 0;
+  const fixedBytes = isLong ? SETXATTR_LONG_IN_BYTES : SETXATTR_IN_BYTES;
+  const name = attributeName(request, fixedBytes);
   if (typeof name === "number") {
     return name;
   }
-  const start = SETXATTR_IN_BYTES + name.length + 1;
+  const start = fixedBytes + name.length + 1;
   if (size > VALUE_BYTES) {
     return -E2BIG;
   }
@@ -40,7 +44,9 @@ function setxattr(session: FuseSession, request: Request): Awaitable<Status> {
     return -EINVAL;
   }
   const value = request.payload().subarray(start, start + size);
-  return session.backend.setxattr(request.caller, node, name, value, flags);
+  const killsSgid = isLong && (request.word(2) & SETXATTR_KILL_SGID) !== 0;
+  const allFlags = killsSgid ? flags | XattrFlag.ACL_KILL_SGID : flags;
+  return session.backend.setxattr(request.caller, node, name, value, allFlags);
 }
 
 /** Answers a request for bytes of at most `size`, or for their count when `size` is 0. */

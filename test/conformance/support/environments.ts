@@ -13,8 +13,8 @@ export type BackendName = "passthrough" | "memory";
 
 /** What our backends lack: passthrough has what the file system below it has. */
 export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
-  passthrough: ["hugeFiles", "largeXattrs", "posixAcl", "inodeFlags", "tmpfile"],
-  memory: ["posixAcl", "inodeFlags", "tmpfile"],
+  passthrough: ["hugeFiles", "largeXattrs", "posixAcl", "inodeFlags"],
+  memory: ["posixAcl", "inodeFlags"],
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];

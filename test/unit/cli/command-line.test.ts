@@ -51,6 +51,61 @@ describe("a share", () => {
     });
   });
 
+  it("takes every option of caching and privileges", () => {
+    const timeouts = [
+      "--timeout=10",
+      "--entry-timeout",
+      "0.5",
+      "--attr-timeout=2",
+      "--negative-timeout=0.000000001",
+    ];
+    const flags = ["--writeback", "--allow-mmap", "--no-readdirplus", "--allow-direct-io"];
+    const rest = [
+      "--posix-acl=auto",
+      "--killpriv-v2",
+      "--no-announce-submounts",
+      "--inode-file-handles=mandatory",
+    ];
+    expect(share(...HOST, ...timeouts, ...flags, ...rest)).toMatchObject({
+      timeout: 10,
+      entryTimeout: 0.5,
+      attrTimeout: 2,
+      negativeTimeout: 1e-9,
+      writeback: true,
+      allowMmap: true,
+      readdirplus: false,
+      allowDirectIo: true,
+      posixAcl: "auto",
+      killprivV2: true,
+      announceSubmounts: false,
+      inodeFileHandles: "mandatory",
+    });
+  });
+
+  it.each([
+    [[], "never"],
+    [["--posix-acl"], "always"],
+    [["--posix-acl", "--xattr"], "always"],
+    [["--posix-acl", "auto"], "auto"],
+    [["--posix-acl", "--posix-acl=never"], "never"],
+  ])("%o: --posix-acl is %s", (argv, posixAcl) => {
+    expect(share(...HOST, ...argv)).toMatchObject({ posixAcl });
+  });
+
+  it("lets the last of an option and its opposite win", () => {
+    const off = ["--no-killpriv-v2", "--no-announce-submounts"];
+    const on = ["--killpriv-v2", "--announce-submounts"];
+    expect(share(...HOST, ...on, ...off)).toMatchObject({ killprivV2: false, announceSubmounts: false });
+    expect(share(...HOST, ...off, ...on)).toMatchObject({ killprivV2: true, announceSubmounts: true });
+    expect(share(...HOST)).toMatchObject({ announceSubmounts: true, readdirplus: true });
+    expect(share(...HOST).killprivV2).toBeUndefined();
+  });
+
+  it("reads --xattrmap", () => {
+    const { xattrmap } = share(...HOST, "--xattrmap", ":map::user.virtiofs.:");
+    expect(xattrmap?.serverName("user.a")).toBe("user.virtiofs.user.a");
+  });
+
   it("takes every option of a memory share", () => {
     expect(share(...MEMORY, "--size", "64M", "--inodes", "1000")).toMatchObject({
       backend: "memory",
@@ -109,6 +164,14 @@ describe("an error names option, expectation and value", () => {
     ],
     [[...HOST, "--backend", "tape"], '--backend: expected one of passthrough, memory, got "tape"'],
     [[...HOST, "--cache", "none"], '--cache: expected one of auto, always, never, metadata, got "none"'],
+    [
+      [...HOST, "--timeout=1s"],
+      '--timeout: expected seconds from 0 to 1000000000, such as 1 or 0.5, got "1s"',
+    ],
+    [
+      [...HOST, "--xattrmap=:bad:all:::x"],
+      '--xattrmap: expected a type and "x" behind it in rule 2 at character 13, got ":bad:all:::x"',
+    ],
     [[...HOST, "--tag="], '--tag: expected a name of 1 to 36 bytes, got ""'],
     [[...HOST, "--spin-us", "99999"], "--spin-us: expected a whole number from 0 to 10000, got 99999"],
     [[...HOST, "--thread-pool-size=x"], '--thread-pool-size: expected a whole number from 0 to 256, got "x"'],
@@ -119,7 +182,7 @@ describe("an error names option, expectation and value", () => {
     [[...HOST, "--log-format", "xml"], '--log-format: expected one of text, json, got "xml"'],
     [[...HOST, "--read-only"], "unknown option --read-only: did you mean --readonly?"],
     [[...HOST, "--shared_dir=/x"], "unknown option --shared_dir: did you mean --shared-dir?"],
-    [[...HOST, "--writeback"], "unknown option --writeback: see --help"],
+    [[...HOST, "--dax-window"], "unknown option --dax-window: see --help"],
     [[...HOST, "-d"], "unknown option -d: see --help"],
     [[...HOST, "--re\u001bad\nonly"], "unknown option --re\\u001bad\\nonly: did you mean --readonly?"],
     [[...HOST, "--readonly=yes"], '--readonly takes no value, got "yes"'],

@@ -17,6 +17,23 @@ it.each([
   });
 });
 
+it.each([
+  [{}, 1, 1, 0],
+  [{ timeout: 5 }, 5, 5, 0],
+  [{ timeout: 5, attrTimeout: 0.5 }, 5, 0.5, 0],
+  [{ entryTimeout: 0, negativeTimeout: 2.5 }, 0, 1, 2.5],
+])(
+  "timeouts %o replace those of the policy",
+  (timeouts, entryTimeoutSec, attrTimeoutSec, negativeTimeoutSec) => {
+    expect(cachePolicy("auto", timeouts)).toEqual({
+      ...cachePolicy("auto"),
+      entryTimeoutSec,
+      attrTimeoutSec,
+      negativeTimeoutSec,
+    });
+  },
+);
+
 it("has a policy for every name", () => {
   expect(CACHE_POLICY_NAMES.map((name) => typeof cachePolicy(name))).not.toContain("undefined");
 });

@@ -22,7 +22,14 @@ describe("parseShareConfig", () => {
       ...host,
       readonly: false,
       cache: "auto",
+      writeback: false,
+      allowMmap: false,
+      readdirplus: true,
       xattr: false,
+      posixAcl: "never",
+      announceSubmounts: true,
+      allowDirectIo: false,
+      inodeFileHandles: "prefer",
       threadPoolSize: 4,
       spinUs: 50,
     });
@@ -77,6 +84,25 @@ describe("parseShareConfig", () => {
     [{ ...memory, sharedDir: "/srv" }, "sharedDir: belongs to backend passthrough, not to backend memory"],
     [{ backend: "passthrough", size: "1G" }, "size: belongs to backend memory, not to backend passthrough"],
     [{ ...host, colour: "red" }, "colour: no such setting"],
+    [{ ...host, timeout: -1 }, "timeout: expected seconds from 0 to 1000000000, such as 1 or 0.5, got -1"],
+    [
+      { ...host, attrTimeout: "1" },
+      'attrTimeout: expected seconds from 0 to 1000000000, such as 1 or 0.5, got "1"',
+    ],
+    [{ ...host, posixAcl: "yes" }, 'posixAcl: expected one of never, auto, always, got "yes"'],
+    [
+      { ...host, inodeFileHandles: "maybe" },
+      'inodeFileHandles: expected one of never, prefer, mandatory, got "maybe"',
+    ],
+    [
+      { ...host, xattrmap: ":ok:all:" },
+      'xattrmap: expected a key and ":" behind it in rule 1 at character 9, got ":ok:all:"',
+    ],
+    [{ ...host, xattrmap: 7 }, "xattrmap: expected rules such as :map::user.virtiofs.:, got 7"],
+    [
+      { ...memory, allowDirectIo: true },
+      "allowDirectIo: belongs to backend passthrough, not to backend memory",
+    ],
   ])("%o: %s", (settings, message) => {
     expect(errorOf(settings)).toBe(message);
   });

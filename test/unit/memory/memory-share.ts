@@ -1,4 +1,5 @@
-import { MemoryBackend, type MemoryBackendOptions } from "../../../backends/memory/memory-backend.js";
+import { MemoryBackend } from "../../../backends/memory/memory-backend.js";
+import type { MemoryBackendOptions } from "../../../backends/memory/options.js";
 import { ATTR_WORDS, Attr, type AttributeChange, getWords64 } from "../../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, DirectoryBuffer, ENTRY_BYTES } from "../../../src/vfs/directory-buffer.js";
 import type { Result } from "../../../src/vfs/errno.js";
@@ -61,14 +62,20 @@ export class MemoryShare {
   readonly handles = new HandleTable();
   readonly out = new Uint32Array(ATTR_WORDS);
 
-  constructor(options: Partial<MemoryBackendOptions> = {}) {
-    this.backend = new MemoryBackend({ sizeBytes: 1 << 20, inodeLimit: 1000, ...options });
-    this.root = this.backend.start();
+  constructor(options: Partial<MemoryBackendOptions> = {}, started?: [MemoryBackend, VfsNode]) {
+    this.backend = started?.[0] ?? new MemoryBackend({ sizeBytes: 1 << 20, inodeLimit: 1000, ...options });
+    this.root = started?.[1] ?? (this.backend.start() as VfsNode);
     this.inodes = new InodeTable(this.root, (node) => this.backend.forget(node));
   }
 
+  /** A share that starts from a tree. */
+  static async seeded(options: Partial<MemoryBackendOptions>): Promise<MemoryShare> {
+    const backend = new MemoryBackend({ sizeBytes: 1 << 20, inodeLimit: 1000, ...options });
+    return new MemoryShare({}, [backend, await backend.start()]);
+  }
+
   stop(): void {
-    this.backend.stop();
+    void this.backend.stop();
   }
 
   /** Counts the reference that the guest gets with a node; throws for an errno. */

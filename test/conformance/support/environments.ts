@@ -13,14 +13,20 @@ export type BackendName = "passthrough" | "memory";
 
 /** What our backends lack: passthrough has what the file system below it has. */
 export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
-  passthrough: ["hugeFiles", "largeXattrs", "posixAcl", "inodeFlags"],
-  memory: ["posixAcl", "inodeFlags"],
+  passthrough: ["hugeFiles", "largeXattrs"],
+  memory: [],
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
-const FUSE_LACKS: readonly Capability[] = ["collapseRange", "birthTime"];
-const NOT_OVER_RINGS: readonly Capability[] = ["kernel", "inodeFlags", ...FUSE_LACKS];
+const FUSE_LACKS: readonly Capability[] = ["collapseRange"];
+const NOT_OVER_RINGS: readonly Capability[] = [
+  "kernel",
+  "inodeFlags",
+  "posixAcl",
+  "birthTime",
+  ...FUSE_LACKS,
+];
 /** What a kernel's mount of a share lacks besides. */
-export const NOT_MOUNTED: readonly Capability[] = ["killPrivilegesOnOpen", ...FUSE_LACKS];
+export const NOT_MOUNTED: readonly Capability[] = [...FUSE_LACKS];
 const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {
   passthrough: (directory) => ["--shared-dir", directory, "--xattr"],
   memory: () => ["--backend", "memory", "--size", "256MiB"],
@@ -93,10 +99,12 @@ export async function mountEnvironment(backend: BackendName, custom?: CustomBack
   const scratch = scratchDirectory();
   const shared = join(scratch, "shared");
   mkdirSync(shared);
-  const share = await MountedShare.open(SERVER_ARGS[backend](shared));
+  const lacks = lacksOf(backend, custom);
+  const acl = lacks.includes("posixAcl") ? [] : ["--posix-acl"];
+  const share = await MountedShare.open([...SERVER_ARGS[backend](shared), "--killpriv-v2", ...acl]);
   return directoryEnvironment(`${backend} mounted`, share.path, {
     kind: custom?.kind ?? backend,
-    capabilities: without(...lacksOf(backend, custom), ...NOT_MOUNTED),
+    capabilities: without(...lacks, ...NOT_MOUNTED),
     close: async () => {
       const { mount, gateway, log } = await share.close();
       rmSync(scratch, { recursive: true });

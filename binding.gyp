@@ -30,6 +30,7 @@
         "native/virtio/guest_memory.cc",
         "native/virtio/fault_guard.cc",
         "native/virtio/device.cc",
+        "native/virtio/device_transfers.cc",
         "native/virtio/buffers.cc",
         "native/vhost/unix_socket.cc",
         "native/napi/lane.cc",

@@ -29,7 +29,7 @@ export async function guestEnvironment(kind: ShareKind): Promise<Environment> {
   const scratch = mkdtempSync(join(tmpdir(), "conformance-guest-"));
   const { wire, qemuArgs } = makeWire(scratch);
   const image = await addFixture(await ensureGuestImage(), [compileExecutor(scratch)], scratch);
-  const gatewayArgs = kind.onHost ? ["--xattr"] : [];
+  const gatewayArgs = ["--posix-acl", "--killpriv-v2", ...(kind.onHost ? ["--xattr"] : [])];
   const session = await GuestSession.start({ kind, image, extraArgs: qemuArgs, gatewayArgs });
   await session.run(
     `mkdir -p ${SHARE} && mount -t virtiofs share ${SHARE} && stty -F ${WIRE} 115200 raw -echo`,
@@ -41,7 +41,8 @@ export async function guestEnvironment(kind: ShareKind): Promise<Environment> {
     name: `${kind.name} in a guest`,
     kind: kind.name,
     system,
-    capabilities: without(...BACKEND_LACKS[kind.name], ...NOT_MOUNTED),
+    // Kernels before 6.6 do not ask for birth times.
+    capabilities: without(...BACKEND_LACKS[kind.name], ...NOT_MOUNTED, "birthTime"),
     close: async () => {
       try {
         system.leave();

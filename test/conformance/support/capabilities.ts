@@ -29,6 +29,7 @@ export const CAPABILITIES = {
   atime: "reading updates atime",
   nanoseconds: "times keep nanoseconds",
   birthTime: "statx has a birth time",
+  creatorGroups: "creations know the caller's supplementary groups (FUSE: Linux 6.3 and newer)",
   inodeFlags: "FS_IOC_GETFLAGS and SETFLAGS",
   inodeLimit: "statfs counts inodes",
 } as const;

@@ -41,8 +41,8 @@ export async function guestEnvironment(kind: ShareKind): Promise<Environment> {
     name: `${kind.name} in a guest`,
     kind: kind.name,
     system,
-    // Kernels before 6.6 do not ask for birth times.
-    capabilities: without(...BACKEND_LACKS[kind.name], ...NOT_MOUNTED, "birthTime"),
+    // Kernels before 6.6 do not ask for birth times, those before 6.3 send no supplementary groups.
+    capabilities: without(...BACKEND_LACKS[kind.name], ...NOT_MOUNTED, "birthTime", "creatorGroups"),
     close: async () => {
       try {
         system.leave();

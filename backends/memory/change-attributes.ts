@@ -1,12 +1,5 @@
-import { ArenaTime, ArenaWord } from "../../src/native/arena.js";
-import {
-  type AttributeChange,
-  Change,
-  S_IFMT,
-  S_ISGID,
-  S_ISUID,
-  setWords64,
-} from "../../src/vfs/attributes.js";
+import { ArenaTime } from "../../src/native/arena.js";
+import { type AttributeChange, Change, S_IFMT, S_ISGID, S_ISUID } from "../../src/vfs/attributes.js";
 import { EACCES, EINVAL, EISDIR, EPERM, type Status } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
 import { alignWithMode } from "./acl.js";
@@ -87,14 +80,7 @@ function timeMasks(valid: number): { now: number; given: number } {
 
 function setGivenTimes(store: MemoryStore, node: MemoryNode, change: AttributeChange, given: number): void {
   if (node instanceof FileNode && node.file !== NO_FILE) {
-    const { words } = store.arena;
-    setWords64(words, ArenaWord.ATIME, change.atime);
-    setWords64(words, ArenaWord.MTIME, change.mtime);
-    setWords64(words, ArenaWord.CTIME, change.ctime);
-    words[ArenaWord.ATIME_NSEC] = change.atimeNsec;
-    words[ArenaWord.MTIME_NSEC] = change.mtimeNsec;
-    words[ArenaWord.CTIME_NSEC] = change.ctimeNsec;
-    store.arena.setTimes(node.file, given);
+    store.setFileTimes(node.file, change, given);
     return;
   }
   store.setNodeTimes(node, given & ArenaTime.ATIME, change.atime, change.atimeNsec);

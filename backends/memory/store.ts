@@ -1,5 +1,11 @@
 import { ARENA_STAT_WORDS, type Arena, ArenaTime, ArenaWord } from "../../src/native/arena.js";
-import { Attr, type AttrRecord, type FileSystemStatistics, setWords64 } from "../../src/vfs/attributes.js";
+import {
+  Attr,
+  type AttributeChange,
+  type AttrRecord,
+  type FileSystemStatistics,
+  setWords64,
+} from "../../src/vfs/attributes.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE, SpecialNode, SymlinkNode } from "./nodes.js";
 
 /** What one inode, or one more name of it, takes of the inode space (as tmpfs has it). */
@@ -16,6 +22,12 @@ const TWO_POW_32 = 0x1_0000_0000;
 function seconds(words: Uint32Array, index: number): number {
   return ((words[index + 1] as number) | 0) * TWO_POW_32 + (words[index] as number);
 }
+
+/** Times of a file: seconds since the epoch and nanoseconds. */
+export type FileTimes = Pick<
+  AttributeChange,
+  "atime" | "atimeNsec" | "mtime" | "mtimeNsec" | "ctime" | "ctimeNsec"
+>;
 
 /** What the nodes of a share have in common: memory, limits, the clock, and attributes. */
 export class MemoryStore {
@@ -159,6 +171,18 @@ export class MemoryStore {
     this.touch(node, ArenaTime.ATIME);
   }
 
+  /** Sets the times in `mask` ({@link ArenaTime}) of a file of the arena. */
+  setFileTimes(file: number, times: FileTimes, mask: number): void {
+    const { words } = this.arena;
+    setWords64(words, ArenaWord.ATIME, times.atime);
+    setWords64(words, ArenaWord.MTIME, times.mtime);
+    setWords64(words, ArenaWord.CTIME, times.ctime);
+    words[ArenaWord.ATIME_NSEC] = times.atimeNsec;
+    words[ArenaWord.MTIME_NSEC] = times.mtimeNsec;
+    words[ArenaWord.CTIME_NSEC] = times.ctimeNsec;
+    this.arena.setTimes(file, mask);
+  }
+
   /** The arena's file of a regular file, made when there is none; or a negative errno. */
   fileOf(node: FileNode): number {
     if (node.file !== NO_FILE) {
@@ -168,14 +192,7 @@ export class MemoryStore {
     if (file < 0) {
       return file;
     }
-    const { words } = this.arena;
-    setWords64(words, ArenaWord.ATIME, node.atime);
-    setWords64(words, ArenaWord.MTIME, node.mtime);
-    setWords64(words, ArenaWord.CTIME, node.ctime);
-    words[ArenaWord.ATIME_NSEC] = node.atimeNsec;
-    words[ArenaWord.MTIME_NSEC] = node.mtimeNsec;
-    words[ArenaWord.CTIME_NSEC] = node.ctimeNsec;
-    this.arena.setTimes(file, ArenaTime.ATIME | ArenaTime.MTIME | ArenaTime.CTIME);
+    this.setFileTimes(file, node, ArenaTime.ATIME | ArenaTime.MTIME | ArenaTime.CTIME);
     node.file = file;
     return file;
   }

@@ -78,8 +78,16 @@ export async function directoryEnvironment(
   },
 ): Promise<Environment> {
   const executor = new HostExecutor();
-  const base = mkdtempSync(join(directory, "conformance-"));
-  execFileSync("chmod", ["755", base]);
+  let base: string;
+  try {
+    base = mkdtempSync(join(directory, "conformance-"));
+    execFileSync("chmod", ["755", base]);
+  } catch (error) {
+    // A file system that cannot be used must not stay mounted; its own end says why.
+    await executor.close();
+    await options.close?.();
+    throw error;
+  }
   const system = new ExecutorSystem(executor.wire, base);
   return {
     name,

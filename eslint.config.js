@@ -22,7 +22,7 @@ const BACKENDS = {
   passthrough: ["vfs", "native"],
   memory: ["vfs", "native", "tar"],
   overlay: ["vfs"],
-  s3: ["vfs"],
+  s3: ["vfs", "native"],
 };
 
 /** Packages that one folder alone may use. */
@@ -32,6 +32,7 @@ const PACKAGES = {
   zod: "src/config",
   pino: "src/observability",
   "@aws-sdk": "backends/s3",
+  undici: "backends/s3",
 };
 
 function without(names, allowed) {

@@ -38,6 +38,8 @@ export interface S3Request {
   readonly hedged?: boolean;
   /** A success may turn out to be an error document: of what takes the server long. */
   readonly slow?: boolean;
+  /** Asked before another attempt, after a failure that may pass; false makes it StoreError "no-upload". */
+  readonly isStillOpen?: () => Promise<boolean>;
   /** Attempts at most; default: as many as the deadline allows. */
   readonly attempts?: number;
 }
@@ -49,6 +51,7 @@ export interface S3Reply extends HttpReply {
   readonly uncertain: boolean;
 }
 
+const MAX_KEY_BYTES = 1024;
 const UNSIGNED = "UNSIGNED-PAYLOAD";
 const EMPTY_SHA256 = createHash("sha256").digest("hex");
 const FIRST_BACKOFF_MS = 50;
@@ -128,6 +131,7 @@ export class S3Client {
    * StoreError "io" at the deadline, and with the signal's reason.
    */
   async send(request: S3Request): Promise<S3Reply> {
+    if (request.key !== undefined) this.#checkKey(request, request.key);
     const deadlineMs = this.#options.deadlineMs * (request.slow === true ? SLOW_FACTOR : 1);
     const deadline = performance.now() + deadlineMs;
     const progress = {
@@ -155,12 +159,22 @@ export class S3Client {
         reason = this.#retryableError(request, error, progress);
       }
       await this.#backOff(request, progress, reason, retryAfterMs);
+      if (request.isStillOpen !== undefined && !(await request.isStillOpen())) {
+        throw new StoreError("no-upload", `${this.describe(request)}: ${reason}, and the upload is gone`);
+      }
     }
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new StoreError("io", "the store is closed"));
     await this.#transport.close();
+  }
+
+  /** What no server takes is not sent: they would say so in many ways. */
+  #checkKey(request: S3Request, key: string): void {
+    if (key.length * 3 > MAX_KEY_BYTES && Buffer.byteLength(key) > MAX_KEY_BYTES) {
+      throw new StoreError("key-too-long", `${this.describe(request)}: longer than ${MAX_KEY_BYTES} bytes`);
+    }
   }
 
   async #isWorthRetrying(failure: ReplyFailure, progress: Progress): Promise<boolean> {
@@ -230,8 +244,7 @@ export class S3Client {
   }
 
   #path({ key, query }: S3Request): { path: string; query: string } {
-    const { basePath } = this.endpoint;
-    const path = key === undefined ? basePath : `${basePath}${encodeKey(key)}`;
+    const path = this.endpoint.basePath + (key === undefined ? "" : encodeKey(key));
     return { path, query: query === undefined ? "" : encodeQuery(query) };
   }
 

@@ -9,6 +9,7 @@ import {
   type StoreErrorCode,
   type StoreFeatures,
 } from "./object-store.js";
+import { readListPage } from "./replies.js";
 import type { S3Client } from "./s3-client.js";
 import { childText, parseXml } from "./xml.js";
 
@@ -70,8 +71,9 @@ async function checkReading(client: S3Client): Promise<void> {
   const query = { "list-type": "2", "max-keys": "1" };
   try {
     const request = { class: "list", method: "GET", query, attempts: FIRST_ATTEMPTS } as const;
-    const { failure } = await client.send(request);
+    const { failure, body } = await client.send(request);
     if (failure !== undefined) throw explainFailure(client, failure);
+    readListPage(body); // whatever else listens there, this is S3
   } catch (error) {
     throw explainFailure(client, error);
   }

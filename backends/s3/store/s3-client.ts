@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure } from "./failure.js";
@@ -192,6 +193,7 @@ export class S3Client {
     if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
     if (request.signal?.aborted === true) throw request.signal.reason;
     if (error instanceof StoreError) throw error;
+    if (error instanceof GatewayError) throw new StoreError("access", error.message);
     const { code = "", message = String(error) } = error as { code?: string; message?: string };
     const words = code === "" || message.includes(code) ? message : `${code} ${message}`;
     if (HOPELESS.test(code)) throw new StoreError("io", `${this.describe(request)}: ${words}`);

@@ -38,7 +38,7 @@ it("runs as many as it may, and no more", async () => {
 
 it("forgets who does not want to wait any more", async () => {
   const queue = new FairQueue(1);
-  queue.enter("a");
+  expect(queue.enter("a")).toBeUndefined();
   const abort = new AbortController();
   const given = queue.enter("b", abort.signal);
   const waits = queue.enter("b");

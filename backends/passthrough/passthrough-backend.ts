@@ -27,6 +27,8 @@ const RENAME_EXCHANGE = 2;
 
 /** Most descriptors to keep when the process may have far more: each is kernel memory that cannot be reclaimed. */
 const MOST_DESCRIPTORS = 20_000;
+/** Forgotten files to remember for lookups by id, at some 300 bytes each. */
+const MOST_RETAINED = 1 << 16;
 const POSIX_ACL_ACCESS = "system.posix_acl_access";
 
 export type FileHandleUse = "never" | "prefer" | "mandatory";
@@ -104,6 +106,14 @@ export class PassthroughBackend extends HandleOperations {
 
   override stop(): void {
     this.nodes.close();
+  }
+
+  override retain(node: PassthroughNode): boolean {
+    return this.nodes.retain(node);
+  }
+
+  override get retainLimit(): number {
+    return MOST_RETAINED;
   }
 
   override forget(node: PassthroughNode): void {
@@ -335,7 +345,7 @@ export class PassthroughBackend extends HandleOperations {
   #give(node: Result<PassthroughNode>, out: AttrRecord): Result<PassthroughNode> {
     if (typeof node !== "number") {
       copyAttributes(out);
-      node.known = true;
+      this.nodes.know(node);
     }
     return node;
   }
@@ -343,7 +353,7 @@ export class PassthroughBackend extends HandleOperations {
   #opened(handle: Result<FileHandle>, out: AttrRecord): Result<FileHandle> {
     if (typeof handle !== "number") {
       copyAttributes(out);
-      handle.node.known = true;
+      this.nodes.know(handle.node);
     }
     return handle;
   }

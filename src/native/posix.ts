@@ -88,6 +88,8 @@ interface PosixBinding {
    * little-endian), the handle. Errors, as a number: EOPNOTSUPP.
    */
   handleOf(fd: number): string | number;
+  /** As {@link handleOf}, of what has this name in a directory; the last link is not followed. */
+  handleAt(directory: number, name: string): string | number;
   /** Opens a handle as a path only; `mount` is open on the handle's mount. Errors: ESTALE, EPERM. */
   openHandle(mount: number, handle: string): number;
   /** FS_IOC_GETFLAGS and the like as the caller; bytes stored in `into`. `fd` is open. Errors: ENOTTY. */

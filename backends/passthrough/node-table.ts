@@ -107,6 +107,10 @@ export class NodeTable {
     const seen = identityOf(posix.attr, this.#seen);
     const submount = isSubmount(seen, parent);
     let node: Result<PassthroughNode> | undefined = this.match(seen);
+    if (node?.retained && this.pin(node) < 0) {
+      // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
+      node = undefined;
+    }
     if (node === undefined) {
       node = this.#adopt(this.limited(posix.openPath(directory, name)));
       if (typeof node === "number") {
@@ -142,12 +146,10 @@ export class NodeTable {
   /** The node of an entry that was just created, attributes in `posix.attr`; `fd` is the open file, if it is one. */
   created(parent: PassthroughNode, name: string, fd = -1): Result<PassthroughNode> {
     const seen = identityOf(posix.attr, this.#seen);
-    const node = this.match(seen);
-    if (node !== undefined) {
-      if (this.needsPlace(node)) {
-        this.locate(node, parent, name);
-      }
-      return node;
+    const former = this.#nodes.get(seen);
+    if (former !== undefined) {
+      // A deleted file's, even if both were born within one tick of the clock.
+      this.#drop(former);
     }
     if (hasBirth(seen)) {
       return this.addLazy(seen, parent, name);
@@ -344,11 +346,17 @@ export class NodeTable {
 
   #pinByHandle(node: PassthroughNode, path: number): number {
     if (path < 0) {
+      if (path === -ESTALE) {
+        this.#drop(node);
+      }
       return path;
     }
-    // The handle may have been made by name, of a file that the host had put there meanwhile.
-    if (posix.stat(path) < 0 || !isSame(node, identityOf(posix.attr, this.#seen))) {
+    // The handle may have been made by name, of a file that the host had put there meanwhile. And a file
+    // without a name can still be opened by its handle for as long as somebody has it open.
+    const isFound = posix.stat(path) === 0 && posix.attr[Attr.NLINK] !== 0;
+    if (!isFound || !isSame(node, identityOf(posix.attr, this.#seen))) {
       posix.close(path);
+      this.#drop(node);
       return -ESTALE;
     }
     return this.#attach(node, path);

@@ -235,5 +235,8 @@ function* publish(
     yield* wait(backend.setattr(OVERLAY, parent, undefined, timesOf(before), attrRecord()));
   }
   overlay.nodes.copiedUp(node, made);
+  for (const handle of node.handles) {
+    yield* handle.moveTo(upper, made);
+  }
   return 0;
 }

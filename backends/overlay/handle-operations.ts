@@ -3,10 +3,16 @@ import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { type Awaitable, EXDEV, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
 import { canCopyRange } from "./copy-data.js";
+import { copyUp } from "./copy-up.js";
 import { type OverlayDirectoryHandle, readDirectory } from "./directory-listing.js";
-import type { OverlayFileHandle } from "./merged-node.js";
+import { OverlayFileHandle } from "./file-handle.js";
+import { type LayerNode, OVERLAY } from "./layers.js";
+import type { OverlayNode } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
-import { run } from "./steps.js";
+import { andThen, run, type Steps, wait } from "./steps.js";
+
+const FS_IOC_SETFLAGS = 0x4008_6602;
+const FS_IOC_FSSETXATTR = 0x401c_5820;
 
 /** What an overlay does with files and directories that are open: mostly the layer's own operation. */
 export abstract class HandleOperations extends Backend {
@@ -36,13 +42,11 @@ export abstract class HandleOperations extends Backend {
   }
 
   override release(handle: OverlayFileHandle): Awaitable<void> {
-    handle.node.handles.delete(handle);
-    return handle.layer.backend.release(handle.inner);
+    return handle.close(handle.boundFile !== undefined);
   }
 
   override discard(handle: OverlayFileHandle): Awaitable<void> {
-    handle.node.handles.delete(handle);
-    return handle.layer.backend.discard(handle.inner);
+    return handle.close(false);
   }
 
   override fsync(caller: Caller, { layer, inner }: OverlayFileHandle, dataOnly: boolean): Awaitable<Status> {
@@ -94,21 +98,50 @@ export abstract class HandleOperations extends Backend {
   override fsyncdir(caller: Caller, handle: VfsHandle, dataOnly: boolean): Awaitable<Status> {
     const { upper, settings } = this.overlay;
     const { node } = handle as OverlayDirectoryHandle;
-    if (upper === undefined || node.upper === undefined || settings.isVolatile) {
-      return 0;
-    }
-    const opened = upper.backend.opendir(caller, node.upper);
-    const sync = (directory: Result<VfsHandle>): Awaitable<Status> => {
-      if (typeof directory === "number") {
-        return directory;
-      }
-      const synced = upper.backend.fsyncdir(caller, directory, dataOnly);
-      const close = (status: Status): Status => {
-        void upper.backend.releasedir(directory);
+    return upper === undefined || node.upper === undefined || settings.isVolatile
+      ? 0
+      : run(
+          withDirectory({ layer: upper, node: node.upper }, (open) =>
+            upper.backend.fsyncdir(caller, open, dataOnly),
+          ),
+        );
+  }
+
+  override ioctl(
+    caller: Caller,
+    handle: VfsHandle,
+    command: number,
+    input: Uint8Array,
+    into: Uint8Array,
+  ): Awaitable<Status> {
+    const node = handle.node as OverlayNode;
+    const changes = command === FS_IOC_SETFLAGS || command === FS_IOC_FSSETXATTR;
+    return andThen(changes ? copyUp(this.overlay, node) : 0, (status) => {
+      if (status < 0) {
         return status;
-      };
-      return synced instanceof Promise ? synced.then(close) : close(synced);
-    };
-    return opened instanceof Promise ? opened.then(sync) : sync(opened);
+      }
+      if (handle instanceof OverlayFileHandle) {
+        return handle.layer.backend.ioctl(caller, handle.inner, command, input, into);
+      }
+      const real = this.overlay.real(node);
+      const ask = (open: VfsHandle) => real.layer.backend.ioctl(caller, open, command, input, into);
+      return run(withDirectory(real, ask));
+    });
+  }
+}
+
+/** Does something with a directory of a layer that has to be open for it. */
+function* withDirectory(
+  { layer, node }: LayerNode,
+  use: (open: VfsHandle) => Awaitable<Status>,
+): Steps<Status> {
+  const open = yield* wait(layer.backend.opendir(OVERLAY, node));
+  if (typeof open === "number") {
+    return open;
+  }
+  try {
+    return yield* wait(use(open));
+  } finally {
+    yield* wait(layer.backend.releasedir(open));
   }
 }

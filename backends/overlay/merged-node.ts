@@ -1,7 +1,8 @@
 import { S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
 import type { Status } from "../../src/vfs/errno.js";
-import { VfsHandle, VfsNode } from "../../src/vfs/node.js";
-import type { Layer, LayerNode } from "./layers.js";
+import { VfsNode } from "../../src/vfs/node.js";
+import type { OverlayFileHandle } from "./file-handle.js";
+import type { LayerNode } from "./layers.js";
 
 /** A name of a node in a directory. */
 export interface Place {
@@ -60,20 +61,5 @@ export class OverlayNode extends VfsNode implements Stack {
   /** Several layers have a part in this directory. */
   get isMerged(): boolean {
     return this.isDirectory && this.lowers.length + (this.upper === undefined ? 0 : 1) > 1;
-  }
-}
-
-/** An open file: that of the layer which had the file when it was opened, or was copied up since. */
-export class OverlayFileHandle extends VfsHandle {
-  declare readonly node: OverlayNode;
-  layer: Layer;
-  inner: VfsHandle;
-
-  constructor(node: OverlayNode, layer: Layer, inner: VfsHandle) {
-    super(node);
-    this.layer = layer;
-    this.inner = inner;
-    this.boundFile = inner.boundFile;
-    node.handles.add(this);
   }
 }

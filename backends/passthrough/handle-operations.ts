@@ -43,6 +43,11 @@ export abstract class HandleOperations extends Backend {
     this.nodes.closed(handle.node, handle);
   }
 
+  override discard(handle: FileHandle): void {
+    this.release(handle);
+    posix.close(handle.fd);
+  }
+
   override fsync(
     _caller: Caller,
     handle: FileHandle | DirectoryHandle,

@@ -34,6 +34,8 @@ export type FileHandleUse = "never" | "prefer" | "mandatory";
 export interface PassthroughOptions {
   /** The directory to serve; symbolic links on the way to it are followed. */
   readonly sharedDir: string;
+  /** The option that messages name, when the directory was not given by --shared-dir. */
+  readonly option?: string;
   /** Serve extended attributes. Off, the guest is told once that there are none. */
   readonly xattr: boolean;
   /** Keep POSIX ACLs and let default ones count instead of the caller's umask; implies `xattr`. Default false. */
@@ -82,24 +84,22 @@ export class PassthroughBackend extends HandleOperations {
     if (prepared < 0) {
       throw new GatewayError("environment", `cannot open /proc/self/fd: ${getSystemErrorName(prepared)}`);
     }
-    const { sharedDir, descriptorLimit } = this.#options;
-    const path = posix.openRoot(Buffer.from(sharedDir).toString("latin1"));
-    const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
-    if (path < 0 || readable < 0) {
-      const reason = getSystemErrorName(path < 0 ? path : readable);
-      if (path >= 0) {
-        posix.close(path);
-      }
-      const value = JSON.stringify(sharedDir);
-      throw new GatewayError(
-        "environment",
-        `--shared-dir: ${value} is not a directory that can be opened: ${reason}`,
-      );
-    }
-    posix.close(readable);
+    const { sharedDir, descriptorLimit, option = "--shared-dir" } = this.#options;
+    const path = openDirectory(sharedDir, option);
     const limit = descriptorLimit ?? Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
     this.#root = this.nodes.start(path, limit, (root) => this.#fileHandles(root));
     return this.#root;
+  }
+
+  /**
+   * Opens another directory of the host, outside the share: entries can be renamed between the two. It stays open
+   * until the backend stops. To be called after start.
+   * @throws GatewayError that names `option` when it is not a directory that can be opened
+   */
+  attach(path: string, option: string): PassthroughNode {
+    const node = this.nodes.addOpened(openDirectory(path, option));
+    node.known = true;
+    return node;
   }
 
   override stop(): void {
@@ -389,4 +389,23 @@ export class PassthroughBackend extends HandleOperations {
     }
     return undefined;
   }
+}
+
+/** A path of the host as a descriptor, its attributes in `posix.attr`. */
+function openDirectory(directory: string, option: string): number {
+  const path = posix.openRoot(Buffer.from(directory).toString("latin1"));
+  const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
+  if (path >= 0 && readable >= 0) {
+    posix.close(readable);
+    return path;
+  }
+  if (path >= 0) {
+    posix.close(path);
+  }
+  const reason = getSystemErrorName(path < 0 ? path : readable);
+  const value = JSON.stringify(directory);
+  throw new GatewayError(
+    "environment",
+    `${option}: ${value} is not a directory that can be opened: ${reason}`,
+  );
 }

@@ -1,4 +1,9 @@
-import type { MemoryShareConfig, PassthroughShareConfig, ShareConfig } from "../config/share-config.js";
+import type {
+  MemoryShareConfig,
+  OverlayShareConfig,
+  PassthroughShareConfig,
+  ShareConfig,
+} from "../config/share-config.js";
 import type { Backend } from "../vfs/backend.js";
 import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
@@ -29,12 +34,26 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
   });
 }
 
+async function createOverlay(config: OverlayShareConfig, logger: Logger): Promise<Backend> {
+  const { OverlayBackend } = await import("../../backends/overlay/overlay-backend.js");
+  const { lowerSource, upperSource, xattrNamespace } = await import("./overlay-layers.js");
+  return new OverlayBackend({
+    lowers: config.lower.map((path) => lowerSource(path, config, logger)),
+    upper: config.upper === undefined ? undefined : upperSource(config.upper, config, logger),
+    xattrNamespace: xattrNamespace(config.overlayXattr),
+    redirectDir: config.redirectDir === "on",
+    isVolatile: config.volatile,
+  });
+}
+
 function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
   switch (config.backend) {
     case "passthrough":
       return createPassthrough(config, logger);
     case "memory":
       return createMemory(config, logger);
+    case "overlay":
+      return createOverlay(config, logger);
   }
 }
 

@@ -67,7 +67,7 @@ function describe(program: Command, error: CommanderError): string {
   }
 }
 
-function isNumber(name: string, value: string | boolean | undefined): boolean {
+function isNumber(name: string, value: RawOptions[string]): value is string {
   if (typeof value !== "string") {
     return false;
   }

@@ -23,11 +23,23 @@ Examples:
 const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--socket-path <path>", "unix socket to listen on; an old socket nobody serves is replaced"],
   ["--shared-dir <dir>", "host directory to share (passthrough)"],
-  ["--backend <name>", "what is behind the share: passthrough or memory (default: passthrough)"],
+  ["--backend <name>", "what is behind the share: passthrough, memory or overlay (default: passthrough)"],
   ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
   ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
   ["--save <tar>", "archive that the share is saved as when it ends; .gz or .tgz compresses (memory)"],
+  ["--lower <dir>", "layer that is never changed; repeat it, the one on top first (overlay)"],
+  [
+    "--upper <layer>",
+    "layer that takes all changes, a directory or memory:<size>; none: read-only (overlay)",
+  ],
+  ["--work <dir>", "empty directory on the upper layer's file system (overlay; default: <upper>.work)"],
+  [
+    "--redirect-dir <switch>",
+    "on or off: directories of lower layers can be renamed, else EXDEV (overlay; default: on)",
+  ],
+  ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
+  ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
   ["--tag <name>", "name that guests mount, 1 to 36 bytes; only for front-ends that ask the server for it"],
   ["--readonly", "refuse every change by the guest with EROFS"],
   [
@@ -81,7 +93,7 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
 ];
 
 /** What the user gave, by setting name; nothing is checked and no default filled in. */
-export type RawOptions = Record<string, string | boolean | undefined>;
+export type RawOptions = Record<string, string | boolean | string[] | undefined>;
 
 /** Long names of all options, for suggestions. */
 export function optionNames(program: Command): string[] {
@@ -109,6 +121,8 @@ export function createProgram(): Command {
   for (const [flags, description] of OPTIONS) {
     program.option(flags, description);
   }
+  const lower = program.options.find(({ long }) => long === "--lower");
+  lower?.argParser((path: string, before: string[] | undefined) => [...(before ?? []), path]);
   // virtiofsd's old name; an event keeps "the last one wins" true across both names.
   program.addOption(new Option("--socket <path>").hideHelp());
   program.on("option:socket", (path: string) => program.setOptionValueWithSource("socketPath", path, "cli"));

@@ -233,6 +233,11 @@ export abstract class Backend {
   /** The last reference to the handle is gone. The guest does not see an error. */
   release(_handle: VfsHandle): Awaitable<void> {}
 
+  /** As release, for a handle that the server opened for itself: native code was not given its bound file. */
+  discard(handle: VfsHandle): Awaitable<void> {
+    return this.release(handle);
+  }
+
   /** fsync(2), or fdatasync(2) when `dataOnly`. */
   fsync(_caller: Caller, _handle: VfsHandle, _dataOnly: boolean): Awaitable<Status> {
     return -ENOSYS;

@@ -180,6 +180,10 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.release(handle);
   }
 
+  override discard(handle: VfsHandle): Awaitable<void> {
+    return this.inner.discard(handle);
+  }
+
   override fsync(caller: Caller, handle: VfsHandle, dataOnly: boolean): Awaitable<Status> {
     return this.inner.fsync(caller, handle, dataOnly);
   }

@@ -22,6 +22,11 @@ export abstract class VfsHandle {
    * come to the backend. The backend sets it before it returns the handle from open.
    */
   boundFile: BoundFile | undefined;
+  /**
+   * Gives the open handle another bound file, which native code reads and writes from the next request on, or none;
+   * the one before is let go. Set by the session while native code has a bound file of the handle.
+   */
+  rebind: ((file: BoundFile | undefined) => void) | undefined;
 
   constructor(node: VfsNode) {
     this.node = node;

@@ -3,6 +3,9 @@ import { posix } from "../../src/native/posix.js";
 import { ESTALE } from "../../src/vfs/errno.js";
 import type { PassthroughNode } from "./node.js";
 
+/** A path only: nothing is opened on the host. Not among Node's constants. */
+const O_PATH = 0o10000000;
+
 function mountOf(handle: string): number {
   return (
     handle.charCodeAt(0) |
@@ -63,10 +66,10 @@ export class Mounts {
     }
   }
 
-  /** Opens a handle as a path. Errors: ESTALE when the file is gone. */
-  open(handle: string): number {
+  /** Opens a handle with open(2) `flags`, as a path unless given. Errors: ESTALE when the file is gone. */
+  open(handle: string, flags = O_PATH): number {
     const mount = this.#descriptors.get(mountOf(handle));
-    return mount === undefined ? -ESTALE : posix.openHandle(mount, handle);
+    return mount === undefined ? -ESTALE : posix.openHandle(mount, handle, flags);
   }
 
   close(): void {

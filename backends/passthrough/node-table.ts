@@ -1,6 +1,6 @@
 import { posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
@@ -158,6 +158,18 @@ export class NodeTable {
     return node.path;
   }
 
+  /** Opens the regular file or directory of a node with open(2) `flags`; see {@link posix.reopen}. */
+  open(node: PassthroughNode, flags: number, killSuidgid = 0): number {
+    const path = this.pin(node);
+    if (path < 0) {
+      return path;
+    }
+    // A handle leads to the file at once, /proc by a path; only the latter gives up privileges or O_NOATIME.
+    const handle = killSuidgid === 0 ? this.#handleOf(node) : "";
+    const fd = handle === "" ? -ESTALE : (this.#mounts?.open(handle, flags) ?? -ESTALE);
+    return this.limited(fd === -ESTALE || fd === -EPERM ? posix.reopen(path, flags, killSuidgid) : fd);
+  }
+
   /** A descriptor of any kind for calls that take an O_PATH one as well. */
   descriptor(node: PassthroughNode): number {
     return node.creator !== undefined && node.path < 0 ? node.creator.fd : this.pin(node);
@@ -179,6 +191,10 @@ export class NodeTable {
    */
   beforeRemoval(parent: PassthroughNode, name: string): PassthroughNode | undefined {
     const seen = parent.entries?.get(name);
+    // A directory may be somebody's current one: it is opened in any case, which shows whether it is there.
+    if (seen?.isDirectory === true && seen.path < 0 && this.pin(seen) >= 0) {
+      return undefined;
+    }
     // Nodes with a handle do not know their names.
     const looked = seen !== undefined || this.#handled > 0 ? posix.statAt(parent.path, name) : -ENOENT;
     const node = looked < 0 ? undefined : this.match(identityOf(posix.attr, this.#seen));
@@ -319,7 +335,6 @@ export class NodeTable {
 
   #attach(node: PassthroughNode, path: number): number {
     if (node.handle !== "") {
-      node.handle = "";
       this.#handled--;
     }
     node.path = path;
@@ -340,15 +355,22 @@ export class NodeTable {
         return false;
       }
     } else {
-      const handle = this.#mounts.handleOf(node);
-      if (typeof handle === "number") {
+      if (this.#handleOf(node) === "") {
         return false;
       }
-      node.handle = handle;
       this.#handled++;
     }
     this.#closePath(node);
     return true;
+  }
+
+  /** The file handle of a node whose descriptor is open, or empty where it has none. */
+  #handleOf(node: PassthroughNode): string {
+    if (node.handle === "" && this.#mounts !== undefined) {
+      const handle = this.#mounts.handleOf(node);
+      node.handle = typeof handle === "string" ? handle : "";
+    }
+    return node.handle;
   }
 
   /** Whether a node would be found where it was last seen. Leaves `posix.attr` alone. */
@@ -388,9 +410,7 @@ export class NodeTable {
     this.#nodes.remove(node);
     if (node.path >= 0) {
       this.#closePath(node);
-    }
-    if (node.handle !== "") {
-      node.handle = "";
+    } else if (node.handle !== "") {
       this.#handled--;
     }
     this.#mounts?.left(node);

@@ -1,3 +1,4 @@
+import { posix } from "../../src/native/posix.js";
 import { S_IFDIR, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
 import { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import type { HostFlags } from "./open-flags.js";
@@ -21,7 +22,7 @@ export interface Identity {
  * A file of the host. While `path` is open (or `creator` is, see there) the file cannot go away and
  * its inode number cannot be given to another. Without, the node is a *lazy* one: `parent` and `name`
  * say where the file was last seen, and what is found there counts only if its identity is the same,
- * birth time included. A node that once had a descriptor may have given it up for a file `handle`, which
+ * birth time included. A node that once had a descriptor may have given it up for its file `handle`, which
  * names the file wherever it is. A node with none of these is stale: the file is gone or was moved by the host.
  */
 export class PassthroughNode extends VfsNode implements Identity {
@@ -35,13 +36,15 @@ export class PassthroughNode extends VfsNode implements Identity {
   /** Its place among the nodes with a descriptor, and when it was last used there. */
   pinIndex = -1;
   usedAt = 0;
-  /** The file handle of a node that gave up its descriptor, else empty. */
+  /** The file handle, if it was ever needed, else empty. A node without a descriptor is found by it. */
   handle = "";
   /** Where a lazy node was seen. The parent is kept as long as it has such entries. */
   parent: PassthroughNode | undefined;
   name = "";
   /** Lazy nodes in this directory by name. */
   entries: ReusableMap<string, PassthroughNode> | undefined;
+  /** Target of a symbolic link that was read: it never changes. */
+  target: string | undefined;
   /** The handle that created the file, while it is open: its descriptor is as good as `path`. */
   creator: FileHandle | undefined;
   /** Open handles. */
@@ -80,6 +83,7 @@ export class PassthroughNode extends VfsNode implements Identity {
 export class FileHandle extends VfsHandle {
   declare readonly node: PassthroughNode;
   readonly fd: number;
+  #medium: number | undefined;
   readonly isWritable: boolean;
   /** Every write waits for the disk (O_SYNC, O_DSYNC, O_DIRECT). */
   readonly isSynchronous: boolean;
@@ -90,6 +94,12 @@ export class FileHandle extends VfsHandle {
     this.isWritable = how.isWritable;
     this.isSynchronous = how.isSynchronous;
     this.boundFile = { kind: "descriptor", fd, append: how.append };
+  }
+
+  /** {@link Medium} of the file. */
+  get medium(): number {
+    this.#medium ??= posix.medium(this.fd);
+    return this.#medium;
   }
 }
 

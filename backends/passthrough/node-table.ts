@@ -165,7 +165,7 @@ export class NodeTable {
       return path;
     }
     // A handle leads to the file at once, /proc by a path; only the latter gives up privileges or O_NOATIME.
-    const handle = killSuidgid === 0 ? this.#handleOf(node) : "";
+    const handle = killSuidgid === 0 ? this.#openHandleOf(node) : "";
     const fd = handle === "" ? -ESTALE : (this.#mounts?.open(handle, flags) ?? -ESTALE);
     return this.limited(fd === -ESTALE || fd === -EPERM ? posix.reopen(path, flags, killSuidgid) : fd);
   }
@@ -335,6 +335,7 @@ export class NodeTable {
 
   #attach(node: PassthroughNode, path: number): number {
     if (node.handle !== "") {
+      node.handle = "";
       this.#handled--;
     }
     node.path = path;
@@ -355,9 +356,11 @@ export class NodeTable {
         return false;
       }
     } else {
-      if (this.#handleOf(node) === "") {
+      const handle = this.#mounts.handleOf(node);
+      if (typeof handle === "number") {
         return false;
       }
+      node.handle = handle;
       this.#handled++;
     }
     this.#closePath(node);
@@ -365,12 +368,12 @@ export class NodeTable {
   }
 
   /** The file handle of a node whose descriptor is open, or empty where it has none. */
-  #handleOf(node: PassthroughNode): string {
-    if (node.handle === "" && this.#mounts !== undefined) {
+  #openHandleOf(node: PassthroughNode): string {
+    if (node.openHandle === "" && this.#mounts !== undefined) {
       const handle = this.#mounts.handleOf(node);
-      node.handle = typeof handle === "string" ? handle : "";
+      node.openHandle = typeof handle === "string" ? handle : "";
     }
-    return node.handle;
+    return node.openHandle;
   }
 
   /** Whether a node would be found where it was last seen. Leaves `posix.attr` alone. */
@@ -410,7 +413,9 @@ export class NodeTable {
     this.#nodes.remove(node);
     if (node.path >= 0) {
       this.#closePath(node);
-    } else if (node.handle !== "") {
+    }
+    if (node.handle !== "") {
+      node.handle = "";
       this.#handled--;
     }
     this.#mounts?.left(node);

@@ -22,7 +22,7 @@ export interface Identity {
  * A file of the host. While `path` is open (or `creator` is, see there) the file cannot go away and
  * its inode number cannot be given to another. Without, the node is a *lazy* one: `parent` and `name`
  * say where the file was last seen, and what is found there counts only if its identity is the same,
- * birth time included. A node that once had a descriptor may have given it up for its file `handle`, which
+ * birth time included. A node that once had a descriptor may have given it up for a file `handle`, which
  * names the file wherever it is. A node with none of these is stale: the file is gone or was moved by the host.
  */
 export class PassthroughNode extends VfsNode implements Identity {
@@ -36,13 +36,15 @@ export class PassthroughNode extends VfsNode implements Identity {
   /** Its place among the nodes with a descriptor, and when it was last used there. */
   pinIndex = -1;
   usedAt = 0;
-  /** The file handle, if it was ever needed, else empty. A node without a descriptor is found by it. */
+  /** The file handle of a node that gave up its descriptor, else empty. */
   handle = "";
   /** Where a lazy node was seen. The parent is kept as long as it has such entries. */
   parent: PassthroughNode | undefined;
   name = "";
   /** Lazy nodes in this directory by name. */
   entries: ReusableMap<string, PassthroughNode> | undefined;
+  /** The file handle of a file that was opened before, else empty: opening by it is faster. */
+  openHandle = "";
   /** Target of a symbolic link that was read: it never changes. */
   target: string | undefined;
   /** The handle that created the file, while it is open: its descriptor is as good as `path`. */

@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { posix } from "../../src/native/posix.js";
+import { Attr } from "../../src/vfs/attributes.js";
 import { ESTALE } from "../../src/vfs/errno.js";
 import type { PassthroughNode } from "./node.js";
 
@@ -31,14 +32,46 @@ export class Mounts {
     return fd < 0 ? fd : posix.close(fd);
   }
 
-  /** The handle of a node whose descriptor is open, or a negative errno. */
-  handleOf(node: PassthroughNode): string | number {
-    const handle = posix.handleOf(node.path);
-    if (typeof handle === "number" || this.#descriptors.has(mountOf(handle))) {
+  /** The handle of a node that has this descriptor open, or a negative errno. */
+  handleOf(node: PassthroughNode, fd = node.path): string | number {
+    const handle = this.#usable(posix.handleOf(fd));
+    if (handle !== -ESTALE || !node.isDirectory) {
       return handle;
     }
-    if (!node.isDirectory) {
+    return this.#addMount(node);
+  }
+
+  /**
+   * A handle that finds a file by itself as long as the file exists, or a negative errno. A lazy node's is that of
+   * whatever has its name now: what it opens counts only if it is the node's file. Overwrites `posix.attr`.
+   */
+  lastingHandle(node: PassthroughNode, pin: (parent: PassthroughNode) => number): string | number {
+    if (this.#roots.has(node)) {
+      // The host may unmount it.
       return -ESTALE;
+    }
+    if (node.handle !== "") {
+      return node.handle;
+    }
+    const fd = node.path >= 0 ? node.path : (node.creator?.fd ?? -1);
+    if (fd >= 0) {
+      const isGone = posix.stat(fd) < 0 || posix.attr[Attr.NLINK] === 0;
+      return isGone ? -ESTALE : this.handleOf(node, fd);
+    }
+    const directory = node.parent === undefined ? -ESTALE : pin(node.parent);
+    return directory < 0 ? directory : this.#usable(posix.handleAt(directory, node.name));
+  }
+
+  /** The handle, unless nothing is open on its mount. */
+  #usable(handle: string | number): string | number {
+    return typeof handle === "number" || this.#descriptors.has(mountOf(handle)) ? handle : -ESTALE;
+  }
+
+  /** The handle of a directory, which serves to open those of its mount. */
+  #addMount(node: PassthroughNode): string | number {
+    const handle = posix.handleOf(node.path);
+    if (typeof handle === "number") {
+      return handle;
     }
     const fd = posix.reopen(node.path, constants.O_DIRECTORY);
     if (fd < 0) {

@@ -25,7 +25,7 @@ export class NodeTable {
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
-  /** Nodes that have a handle instead of a descriptor. */
+  /** Nodes that the guest knows and that have a handle instead of a descriptor. */
   #handled = 0;
 
   constructor(logger: Logger) {
@@ -49,6 +49,41 @@ export class NodeTable {
     this.#pinned = new PinnedPaths(descriptorLimit, (node) => this.#unpin(node));
     root.known = true;
     return root;
+  }
+
+  /** The guest gets to know the node, or knows it again. */
+  know(node: PassthroughNode): void {
+    node.known = true;
+    if (node.retained) {
+      node.retained = false;
+      this.#handled++;
+    }
+  }
+
+  /**
+   * The guest has forgotten the node: from now on a file handle finds it. Directories above it are not needed
+   * for that. False when the file is gone or has no handle.
+   */
+  retain(node: PassthroughNode): boolean {
+    if (node.retained) {
+      return true;
+    }
+    const handle = hasBirth(node)
+      ? this.#mounts?.lastingHandle(node, (parent) => this.pin(parent))
+      : undefined;
+    if (typeof handle !== "string") {
+      return false;
+    }
+    if (node.handle !== "") {
+      this.#handled--;
+    }
+    node.handle = handle;
+    node.retained = true;
+    if (node.path >= 0) {
+      this.#closePath(node);
+    }
+    this.#unlocate(node);
+    return true;
   }
 
   /** Makes the node of a descriptor whose attributes `posix.attr` has, and takes the descriptor over. */
@@ -257,6 +292,7 @@ export class NodeTable {
     }
   }
 
+  /** Neither the guest nor an id that it may have kept stands for the node. */
   forget(node: PassthroughNode): void {
     node.known = false;
     this.#release(node);
@@ -302,8 +338,7 @@ export class NodeTable {
       return path < 0 ? path : this.#attach(node, path);
     }
     if (node.handle !== "" && this.#mounts !== undefined) {
-      const path = this.limited(this.#mounts.open(node.handle));
-      return path < 0 ? path : this.#attach(node, path);
+      return this.#pinByHandle(node, this.limited(this.#mounts.open(node.handle)));
     }
     const { parent } = node;
     const directory = parent === undefined ? -ESTALE : this.pin(parent);
@@ -323,6 +358,18 @@ export class NodeTable {
     return path;
   }
 
+  #pinByHandle(node: PassthroughNode, path: number): number {
+    if (path < 0) {
+      return path;
+    }
+    // The handle may have been made by name, of a file that the host had put there meanwhile.
+    if (posix.stat(path) < 0 || !isSame(node, identityOf(posix.attr, this.#seen))) {
+      posix.close(path);
+      return -ESTALE;
+    }
+    return this.#attach(node, path);
+  }
+
   /** Attributes of a lazy node, in `posix.attr`. */
   #statPlace(node: PassthroughNode): Status {
     const directory = node.parent === undefined ? -ESTALE : this.pin(node.parent);
@@ -334,10 +381,7 @@ export class NodeTable {
   }
 
   #attach(node: PassthroughNode, path: number): number {
-    if (node.handle !== "") {
-      node.handle = "";
-      this.#handled--;
-    }
+    this.#dropHandle(node);
     node.path = path;
     this.#pinned.add(node);
     if (!this.needsPlace(node)) {
@@ -387,6 +431,14 @@ export class NodeTable {
     return found;
   }
 
+  #dropHandle(node: PassthroughNode): void {
+    if (node.handle !== "") {
+      node.handle = "";
+      this.#handled -= node.retained ? 0 : 1;
+    }
+    node.retained = false;
+  }
+
   #closePath(node: PassthroughNode): void {
     this.#pinned.remove(node);
     posix.close(node.path);
@@ -414,10 +466,7 @@ export class NodeTable {
     if (node.path >= 0) {
       this.#closePath(node);
     }
-    if (node.handle !== "") {
-      node.handle = "";
-      this.#handled--;
-    }
+    this.#dropHandle(node);
     this.#mounts?.left(node);
     this.#unlocate(node);
   }

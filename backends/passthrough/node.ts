@@ -53,6 +53,8 @@ export class PassthroughNode extends VfsNode implements Identity {
   handles = 0;
   /** The guest may name the node. */
   known = false;
+  /** It may do so by its id alone: it has forgotten the node, which has nothing open and a `handle`. */
+  retained = false;
 
   constructor(identity: Identity) {
     super();

@@ -29,6 +29,8 @@ const RENAME_EXCHANGE = 2;
 const MOST_DESCRIPTORS = 20_000;
 /** Longer targets of symbolic links are read each time. */
 const KEPT_TARGET_BYTES = 128;
+/** Forgotten files to remember for lookups by id, at some 300 bytes each. */
+const MOST_RETAINED = 1 << 16;
 const POSIX_ACL_ACCESS = "system.posix_acl_access";
 
 export type FileHandleUse = "never" | "prefer" | "mandatory";
@@ -106,6 +108,14 @@ export class PassthroughBackend extends HandleOperations {
 
   override stop(): void {
     this.nodes.close();
+  }
+
+  override retain(node: PassthroughNode): boolean {
+    return this.nodes.retain(node);
+  }
+
+  override get retainLimit(): number {
+    return MOST_RETAINED;
   }
 
   override forget(node: PassthroughNode): void {
@@ -352,7 +362,7 @@ export class PassthroughBackend extends HandleOperations {
   #give(node: Result<PassthroughNode>, out: AttrRecord): Result<PassthroughNode> {
     if (typeof node !== "number") {
       copyAttributes(out);
-      node.known = true;
+      this.nodes.know(node);
     }
     return node;
   }
@@ -360,7 +370,7 @@ export class PassthroughBackend extends HandleOperations {
   #opened(handle: Result<FileHandle>, out: AttrRecord): Result<FileHandle> {
     if (typeof handle !== "number") {
       copyAttributes(out);
-      handle.node.known = true;
+      this.nodes.know(handle.node);
     }
     return handle;
   }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "native/napi/posix_binding.h"
 #include "native/posix/file_handles.h"
@@ -19,15 +20,26 @@ napi_value DescriptorLimit(napi_env env, napi_callback_info info) {
   return call.Return(limit < 0x7fffffff ? static_cast<int>(limit) : 0x7fffffff);
 }
 
-// handleOf(fd): bytes as latin1, or -errno
-napi_value HandleOf(napi_env env, napi_callback_info info) {
-  const PosixCall call(env, info);
+napi_value ReturnHandle(napi_env env, const PosixCall& call, const char* name) {
   char handle[posix::kMaxHandleBytes];
-  const int length = posix::NameToHandle(call.Fd(0), handle);
+  const int length = posix::NameToHandle(call.Fd(0), name, handle);
   if (length < 0) return call.Return(length);
   napi_value result = nullptr;
   napi_create_string_latin1(env, handle, static_cast<size_t>(length), &result);
   return result;
+}
+
+// handleOf(fd): bytes as latin1, or -errno
+napi_value HandleOf(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return ReturnHandle(env, call, "");
+}
+
+// handleAt(directory, name): bytes as latin1, or -errno
+napi_value HandleAt(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const ByteString<NAME_MAX> name(call, 1);
+  return name.bad() ? call.Return(-EINVAL) : ReturnHandle(env, call, name.get());
 }
 
 // openHandle(mount, handle, flags): fd
@@ -75,6 +87,7 @@ napi_value MediumOf(napi_env env, napi_callback_info info) {
 constexpr PosixFunction kFunctions[] = {
     {"descriptorLimit", DescriptorLimit},
     {"handleOf", HandleOf},
+    {"handleAt", HandleAt},
     {"openHandle", OpenHandle},
     {"openParent", OpenParent},
     {"openTemporary", OpenTemporary},

@@ -19,12 +19,12 @@ union HandleBuffer {
 
 }  // namespace
 
-int NameToHandle(int fd, std::span<char> into) noexcept {
+int NameToHandle(int fd, const char* name, std::span<char> into) noexcept {
   if (into.size() < kMaxHandleBytes) return -EINVAL;
   HandleBuffer buffer;
   buffer.handle.handle_bytes = kMaxPayload;
   int mount_id = 0;
-  if (name_to_handle_at(fd, "", &buffer.handle, &mount_id, AT_EMPTY_PATH) != 0) {
+  if (name_to_handle_at(fd, name, &buffer.handle, &mount_id, AT_EMPTY_PATH) != 0) {
     return errno == EOVERFLOW ? -EOPNOTSUPP : -errno;
   }
   const int32_t type = buffer.handle.handle_type;

@@ -235,7 +235,7 @@ export class FuseSession implements EntryReferencer {
   }
 
   #createInodeTable(): InodeTable {
-    return new InodeTable(this.#root, (node) => this.backend.forget(node));
+    return new InodeTable(this.#root, this.backend);
   }
 
   #dispatch(slot: number): number {

@@ -88,6 +88,8 @@ interface PosixBinding {
    * little-endian), the handle. Errors, as a number: EOPNOTSUPP.
    */
   handleOf(fd: number): string | number;
+  /** As {@link handleOf}, of what has this name in a directory; the last link is not followed. */
+  handleAt(directory: number, name: string): string | number;
   /**
    * Opens a handle with open(2) `flags`: any file with O_PATH, else a regular file or a directory. `mount` is
    * open on the handle's mount. Errors: ESTALE, EPERM.

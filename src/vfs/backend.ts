@@ -27,7 +27,7 @@ export interface BackendCapabilities {
   readonly changesOutside: boolean;
   /** POSIX ACLs are kept and default ACLs inherited: the guest leaves the umask to the backend. */
   readonly posixAcl: boolean;
-  /** {@link Backend.parentOf} works: nodes can be found again without a path. */
+  /** {@link Backend.parentOf} works, and {@link Backend.retain}: files can be found again without a path. */
   readonly parents: boolean;
 }
 
@@ -57,6 +57,20 @@ export abstract class Backend {
 
   /** Releases everything. Called once, after the last operation was answered. */
   stop(): Awaitable<void> {}
+
+  /**
+   * The guest has forgotten the node, but one that exports the share (NFS) may still look it up by its id.
+   * Whether the node can be kept for that, holding memory only; {@link forget} comes later. While it is kept,
+   * lookups that find the same file must give the same node, and getattr answers ESTALE once the file is gone.
+   */
+  retain(_node: VfsNode): boolean {
+    return false;
+  }
+
+  /** How many nodes may be kept by {@link retain}. */
+  get retainLimit(): number {
+    return 0;
+  }
 
   /** The guest and the tables no longer know the node. */
   forget(_node: VfsNode): void {}

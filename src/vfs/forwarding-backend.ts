@@ -25,6 +25,14 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.stop();
   }
 
+  override retain(node: VfsNode): boolean {
+    return this.inner.retain(node);
+  }
+
+  override get retainLimit(): number {
+    return this.inner.retainLimit;
+  }
+
   override forget(node: VfsNode): void {
     this.inner.forget(node);
   }

@@ -4,7 +4,7 @@
  * it. Everything about lookup counts and node ids is the table's.
  */
 export abstract class VfsNode {
-  /** Index in the inode table, or -1 while the guest does not know the node. Only the table writes it. */
+  /** Index in the inode table, or negative while the guest does not know the node. Only the table writes it. */
   tableIndex = -1;
 }
 

@@ -9,6 +9,8 @@ import type { PassthroughNode } from "./node.js";
 const MOUNT_BYTES = 4;
 const HEADER_BYTES = 8;
 const UUID_BYTES = 16;
+/** A path only: nothing is opened on the host. Not among Node's constants. */
+const O_PATH = 0o10000000;
 
 function mountOf(handle: string): number {
   return (
@@ -133,10 +135,10 @@ export class Mounts {
     }
   }
 
-  /** Opens a handle as a path. Errors: ESTALE when the file is gone. */
-  open(handle: string): number {
+  /** Opens a handle with open(2) `flags`, as a path unless given. Errors: ESTALE when the file is gone. */
+  open(handle: string, flags = O_PATH): number {
     const mount = this.#descriptors.get(mountOf(handle));
-    return mount === undefined ? -ESTALE : posix.openHandle(mount, handle);
+    return mount === undefined ? -ESTALE : posix.openHandle(mount, handle, flags);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import { posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { ENOENT, ENOTDIR, EOPNOTSUPP, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { ENOENT, ENOTDIR, EOPNOTSUPP, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { FileIdentifier } from "../../src/vfs/node.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
@@ -196,6 +196,18 @@ export class NodeTable {
     return node.path;
   }
 
+  /** Opens the regular file or directory of a node with open(2) `flags`; see {@link posix.reopen}. */
+  open(node: PassthroughNode, flags: number, killSuidgid = 0): number {
+    const path = this.pin(node);
+    if (path < 0) {
+      return path;
+    }
+    // A handle leads to the file at once, /proc by a path; only the latter gives up privileges or O_NOATIME.
+    const handle = killSuidgid === 0 ? this.#openHandleOf(node) : "";
+    const fd = handle === "" ? -ESTALE : (this.#mounts?.open(handle, flags) ?? -ESTALE);
+    return this.limited(fd === -ESTALE || fd === -EPERM ? posix.reopen(path, flags, killSuidgid) : fd);
+  }
+
   /** A descriptor of any kind for calls that take an O_PATH one as well. */
   descriptor(node: PassthroughNode): number {
     return node.creator !== undefined && node.path < 0 ? node.creator.fd : this.pin(node);
@@ -217,6 +229,10 @@ export class NodeTable {
    */
   beforeRemoval(parent: PassthroughNode, name: string): PassthroughNode | undefined {
     const seen = parent.entries?.get(name);
+    // A directory may be somebody's current one: it is opened in any case, which shows whether it is there.
+    if (seen?.isDirectory === true && seen.path < 0 && this.pin(seen) >= 0) {
+      return undefined;
+    }
     // Nodes with a handle do not know their names.
     const looked = seen !== undefined || this.#handled > 0 ? posix.statAt(parent.path, name) : -ENOENT;
     const node = looked < 0 ? undefined : this.match(identityOf(posix.attr, this.#seen));
@@ -419,6 +435,15 @@ export class NodeTable {
     }
     this.#closePath(node);
     return true;
+  }
+
+  /** The file handle of a node whose descriptor is open, or empty where it has none. */
+  #openHandleOf(node: PassthroughNode): string {
+    if (node.openHandle === "" && this.#mounts !== undefined) {
+      const handle = this.#mounts.handleOf(node);
+      node.openHandle = typeof handle === "string" ? handle : "";
+    }
+    return node.openHandle;
   }
 
   /** Whether a node would be found where it was last seen. Leaves `posix.attr` alone. */

@@ -27,6 +27,8 @@ const RENAME_EXCHANGE = 2;
 
 /** Most descriptors to keep when the process may have far more: each is kernel memory that cannot be reclaimed. */
 const MOST_DESCRIPTORS = 20_000;
+/** Longer targets of symbolic links are read each time. */
+const KEPT_TARGET_BYTES = 128;
 /** Forgotten files to remember for lookups by id, at some 300 bytes each. */
 const MOST_RETAINED = 1 << 16;
 const POSIX_ACL_ACCESS = "system.posix_acl_access";
@@ -128,9 +130,17 @@ export class PassthroughBackend extends HandleOperations {
     if (status < 0) {
       return status;
     }
-    const [blocks, blocksFree, blocksAvailable, files, filesFree, blockSize, fragmentSize, nameLength] =
-      posix.statistics as unknown as [number, number, number, number, number, number, number, number];
-    return { blocks, blocksFree, blocksAvailable, files, filesFree, blockSize, fragmentSize, nameLength };
+    const { statistics } = posix;
+    return {
+      blocks: statistics[0] as number,
+      blocksFree: statistics[1] as number,
+      blocksAvailable: statistics[2] as number,
+      files: statistics[3] as number,
+      filesFree: statistics[4] as number,
+      blockSize: statistics[5] as number,
+      fragmentSize: statistics[6] as number,
+      nameLength: statistics[7] as number,
+    };
   }
 
   override lookup(
@@ -175,8 +185,15 @@ export class PassthroughBackend extends HandleOperations {
     if (!node.isSymlink) {
       return -EINVAL;
     }
+    if (node.target !== undefined) {
+      return node.target;
+    }
     const fd = this.nodes.pin(node);
-    return fd < 0 ? fd : posix.readLink(fd);
+    const target = fd < 0 ? fd : posix.readLink(fd);
+    if (typeof target === "string" && target.length <= KEPT_TARGET_BYTES) {
+      node.target = target;
+    }
+    return target;
   }
 
   override mknod(

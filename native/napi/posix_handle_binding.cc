@@ -42,13 +42,13 @@ napi_value HandleAt(napi_env env, napi_callback_info info) {
   return name.bad() ? call.Return(-EINVAL) : ReturnHandle(env, call, name.get());
 }
 
-// openHandle(mount, handle): fd, O_PATH
+// openHandle(mount, handle, flags): fd
 napi_value OpenHandle(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   char handle[posix::kMaxHandleBytes + 1];
   size_t length = 0;
   napi_get_value_string_latin1(env, call.value(1), handle, sizeof(handle), &length);
-  return call.Return(posix::OpenHandle(call.Fd(0), {handle, length}));
+  return call.Return(posix::OpenHandle(call.Fd(0), {handle, length}, call.Int32(2)));
 }
 
 // openParent(directory, root): fd, O_PATH

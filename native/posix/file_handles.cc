@@ -43,7 +43,7 @@ int NameToHandle(int fd, const char* name, std::span<char> into) noexcept {
   return static_cast<int>(kHandleHeaderBytes + buffer.handle.handle_bytes);
 }
 
-int OpenHandle(int mount, std::string_view handle) noexcept {
+int OpenHandle(int mount, std::string_view handle, int flags) noexcept {
   if (handle.size() < kHandleHeaderBytes || handle.size() > kMaxHandleBytes) return -EINVAL;
   HandleBuffer buffer;
   int32_t type = 0;
@@ -52,7 +52,8 @@ int OpenHandle(int mount, std::string_view handle) noexcept {
   buffer.handle.handle_bytes = static_cast<unsigned>(handle.size() - kHandleHeaderBytes);
   std::memcpy(buffer.handle.f_handle, handle.data() + kHandleHeaderBytes,
               buffer.handle.handle_bytes);
-  const int fd = open_by_handle_at(mount, &buffer.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  constexpr int kAlways = O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
+  const int fd = open_by_handle_at(mount, &buffer.handle, flags | kAlways);
   return fd < 0 ? -errno : fd;
 }
 

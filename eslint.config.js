@@ -23,7 +23,7 @@ const BACKENDS = {
   passthrough: ["vfs", "native"],
   memory: ["vfs", "native", "tar"],
   overlay: ["vfs"],
-  s3: ["vfs"],
+  s3: ["vfs", "native"],
 };
 
 /** Packages that one folder alone may use. */
@@ -34,6 +34,7 @@ const PACKAGES = {
   pino: "src/observability",
   fzstd: "src/layer",
   "@aws-sdk": "backends/s3",
+  undici: "backends/s3",
 };
 
 function without(names, allowed) {

@@ -63,10 +63,9 @@ export class Aborts {
       return;
     }
     const known = new Set([...this.#journal.image.files.values()].map(({ upload }) => upload?.uploadId));
-    for (const upload of await this.#store.listUploads(key)) {
-      const isNewer = upload.initiatedMs >= sinceMs - CLOCK_SKEW_MS;
-      if (upload.key === key && isNewer && !known.has(upload.uploadId)) {
-        await this.#store.abortUpload(key, upload.uploadId);
+    for (const { uploadId: found, initiatedMs } of await this.#store.listUploads(key)) {
+      if (initiatedMs >= sinceMs - CLOCK_SKEW_MS && !known.has(found)) {
+        await this.#store.abortUpload(key, found);
       }
     }
   }

@@ -62,6 +62,8 @@ export interface FileState {
   upload: UploadState | undefined;
   /** Lost to another writer: `key` is below lost+found. */
   conflicted: boolean;
+  /** Unlinked or replaced: only open handles know it. */
+  removed: boolean;
 }
 
 /** What can be set at once. JSON has no undefined: null stands for it. */
@@ -130,6 +132,7 @@ function freshState(id: number): FileState {
     intents: [],
     upload: undefined,
     conflicted: false,
+    removed: false,
   };
 }
 

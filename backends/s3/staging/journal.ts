@@ -95,6 +95,7 @@ export class Journal {
   #compaction: Promise<void> = Promise.resolve();
   /** A step could not be written: the next one writes all of the journal anew. */
   #behind = false;
+  #closed = false;
 
   private constructor(path: string, image: JournalImage, fd: number, length: number) {
     this.#path = path;
@@ -119,6 +120,9 @@ export class Journal {
   append(...records: readonly JournalRecord[]): Status {
     for (const record of records) {
       applyRecord(this.image, record);
+    }
+    if (this.#closed) {
+      return -EIO;
     }
     if (this.#behind) {
       return this.#rewrite();
@@ -152,6 +156,7 @@ export class Journal {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#compaction;
     closeSync(this.#fd);
   }

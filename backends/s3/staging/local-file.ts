@@ -73,7 +73,6 @@ export class LocalFile implements StagedFile {
   #references = 0;
   #error: Status = 0;
   #modifiedMs: number;
-  #removed = false;
   /** Since the snapshot of the publication under way: what was changed, and the smallest size. */
   #during: ExtentSet | undefined;
   #smallestDuring = Number.POSITIVE_INFINITY;
@@ -131,7 +130,7 @@ export class LocalFile implements StagedFile {
   }
 
   get removed(): boolean {
-    return this.#removed;
+    return this.state.removed;
   }
 
   get references(): number {
@@ -141,14 +140,17 @@ export class LocalFile implements StagedFile {
   get dataChanged(): boolean {
     const { source, changed, size, sourceLimit } = this.state;
     return (
-      source === undefined || changed.bytes > 0 || size !== source.size || sourceLimit < Math.min(size, source.size)
+      source === undefined ||
+      changed.bytes > 0 ||
+      size !== source.size ||
+      sourceLimit < Math.min(size, source.size)
     );
   }
 
   get dirty(): boolean {
     const { source, key, attributesChanged, leftovers } = this.state;
     return (
-      !this.#removed &&
+      !this.state.removed &&
       (this.dataChanged || source?.key !== key || attributesChanged || leftovers.length > 0)
     );
   }
@@ -300,11 +302,6 @@ export class LocalFile implements StagedFile {
   /** A publication in the background failed; somebody will ask. */
   keepError(error: Status): void {
     this.#error = error;
-  }
-
-  /** The file is unlinked or replaced: it is not published any more. */
-  markRemoved(): void {
-    this.#removed = true;
   }
 
   /** Takes the file as it is now. Until {@link endSnapshot}, bytes that {@link markRead} does not name stay as they are. */

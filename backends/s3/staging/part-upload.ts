@@ -67,7 +67,12 @@ export class PartUpload {
   stream(): void {
     const file = this.#file;
     const { sourceLimit, attributes, key } = file.state;
-    if (this.#paused || sourceLimit > 0 || file.size < STREAM_FROM_BYTES || this.#inVain > MAX_STREAMED_IN_VAIN) {
+    if (
+      this.#paused ||
+      sourceLimit > 0 ||
+      file.size < STREAM_FROM_BYTES ||
+      this.#inVain > MAX_STREAMED_IN_VAIN
+    ) {
       return;
     }
     while (this.#streaming.size < STREAMED_AT_A_TIME) {

@@ -51,12 +51,7 @@ export class Removals {
   #batches = 0;
   #closed = false;
 
-  constructor(
-    store: ObjectStore,
-    features: StoreFeatures,
-    journal: Journal,
-    logger: Logger | undefined,
-  ) {
+  constructor(store: ObjectStore, features: StoreFeatures, journal: Journal, logger: Logger | undefined) {
     this.#store = store;
     this.#features = features;
     this.#journal = journal;
@@ -128,6 +123,20 @@ export class Removals {
     this.#queue.delete(tombstone);
     this.#drop(tombstone);
     return { expect: tombstone.etag ?? ANYTHING, forgets: true };
+  }
+
+  /** A renamed file has its object still here. */
+  isOwed(key: string): boolean {
+    const tombstone = this.#tombstones.get(key);
+    return tombstone?.settle !== undefined && !tombstone.settled;
+  }
+
+  /** The file that owed the key takes it back. */
+  release(key: string): void {
+    const tombstone = this.#tombstones.get(key);
+    if (tombstone?.settle !== undefined) {
+      this.#drop(tombstone);
+    }
   }
 
   /** An object was written under the key: nothing is to be hidden there. */

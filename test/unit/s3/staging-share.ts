@@ -28,15 +28,14 @@ export class StagingShare {
     this.features = features;
   }
 
-  static async start(features: Partial<FakeS3["features"]> = {}): Promise<StagingShare> {
+  static async start(features: Partial<FakeS3["features"]> = {}, deadlineMs?: number): Promise<StagingShare> {
     const server = await startFakeS3({ buckets: [BUCKET], features });
     const store = await openS3Store({
       bucket: BUCKET,
       endpoint: server.endpoint,
       pathStyle: true,
       credentials: TEST_CREDENTIALS,
-      deadlineMs: 1500,
-      timeoutMs: 500,
+      ...(deadlineMs !== undefined && { deadlineMs }),
     });
     const honoured = await store.probe("scratch/");
     server.counts.reset();

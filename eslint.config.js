@@ -22,7 +22,7 @@ const BACKENDS = {
   passthrough: ["vfs", "native"],
   memory: ["vfs", "native", "tar"],
   overlay: ["vfs"],
-  s3: ["vfs"],
+  s3: ["vfs", "native"],
 };
 
 /** Packages that one folder alone may use. */

@@ -22,6 +22,7 @@
       "target_name": "virtiofs_gateway",
       "sources": [
         "native/napi/addon.cc",
+        "native/io/crc.cc",
         "native/io/page_allocator.cc",
         "native/io/extent_map.cc",
         "native/io/arena_space.cc",
@@ -38,6 +39,7 @@
         "native/io/io_pool.cc",
         "native/io/descriptor_file.cc",
         "native/napi/arena_binding.cc",
+        "native/napi/checksum_binding.cc",
         "native/napi/lane_binding.cc",
         "native/napi/posix_binding.cc",
         "native/napi/posix_file_binding.cc",

@@ -32,6 +32,7 @@ const PACKAGES = {
   zod: "src/config",
   pino: "src/observability",
   "@aws-sdk": "backends/s3",
+  undici: "backends/s3",
 };
 
 function without(names, allowed) {

@@ -5,6 +5,7 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterArena(env, exports);
+  RegisterChecksum(env, exports);
   RegisterLane(env, exports);
   RegisterPosix(env, exports);
   RegisterSocket(env, exports);

@@ -11,6 +11,7 @@
 namespace gateway {
 
 void RegisterArena(Napi::Env env, Napi::Object exports);
+void RegisterChecksum(Napi::Env env, Napi::Object exports);
 void RegisterLane(Napi::Env env, Napi::Object exports);
 void RegisterPosix(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);

@@ -5,8 +5,12 @@
  * {@link StoreError}; nothing else is ever rejected with, but for the AbortSignal's reason.
  */
 export interface ObjectStore {
-  /** Finds out, with requests under `scratchPrefix` that leave nothing behind, what the endpoint honours. */
-  probe(scratchPrefix: string): Promise<StoreFeatures>;
+  /**
+   * Finds out what the endpoint honours, with objects under `scratchPrefix` that it removes again. Without a prefix
+   * (a read-only share) nothing is written and all that needs writing counts as not honoured. Rejects with a
+   * GatewayError whose one line says which of bucket, region, clock, credentials and endpoint is wrong.
+   */
+  probe(scratchPrefix: string | undefined): Promise<StoreFeatures>;
 
   /** Metadata of an object. Rejects with "not-found". */
   head(key: string, options?: HeadOptions): Promise<ObjectInfo>;
@@ -16,6 +20,9 @@ export interface ObjectStore {
    * under the key rejects with "precondition"; an offset at or behind the end with "range".
    */
   read(key: string, offset: number, into: Uint8Array, options?: ReadOptions): Promise<ReadResult>;
+
+  /** An object's tags as {@link ObjectAttributes.tagging} has them; `head` says whether there are any. */
+  readTags(key: string, options?: HeadOptions): Promise<string>;
 
   /** One page of keys in the order of their UTF-8 bytes. */
   list(options: ListOptions): Promise<ListPage>;
@@ -40,6 +47,7 @@ export interface ObjectStore {
   /** Removes up to 1,000 objects in one request; resolves to those that failed. */
   removeMany(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]>;
 
+  /** Begins a multipart upload. Should the answer be lost, an upload may exist that only `listUploads` tells of. */
   createUpload(key: string, attributes: ObjectAttributes): Promise<string>;
   uploadPart(key: string, uploadId: string, partNumber: number, body: Uint8Array): Promise<PartResult>;
   /** Makes a part of `length` bytes of an object, from `offset`. */
@@ -63,6 +71,9 @@ export interface ObjectStore {
   /** The parts that arrived so far. Rejects with "no-upload" when the upload does not exist. */
   listParts(key: string, uploadId: string): Promise<readonly (UploadedPart & { size: number })[]>;
 
+  /** The open uploads of this very key, whoever began them. */
+  listUploads(key: string): Promise<readonly { uploadId: string; initiatedMs: number }[]>;
+
   /** Requests by class since the start: what a share costs. */
   readonly counts: Readonly<Record<RequestClass, number>>;
 
@@ -84,7 +95,10 @@ export type RequestClass =
   | "abortUpload"
   | "listParts"
   | "other"
-  | "retries";
+  /** Attempts beside the first; they are in the classes, too. */
+  | "retries"
+  /** Second requests for reads whose first was slow; they are in "get", too. */
+  | "hedges";
 
 /** What an endpoint honours; the backend chooses its ways by it. */
 export interface StoreFeatures {
@@ -98,6 +112,8 @@ export interface StoreFeatures {
   readonly conditionalRead: boolean;
   /** CopyObject honours x-amz-copy-source-if-match. */
   readonly conditionalCopy: boolean;
+  /** CopyObject honours If-Match and If-None-Match for its target. */
+  readonly conditionalCopyTarget: boolean;
   /** UploadPartCopy works. */
   readonly partCopy: boolean;
   /** Full-object CRC32C or CRC64NVME checksums are checked and returned. */
@@ -123,6 +139,9 @@ export interface ObjectAttributes {
   readonly tagging?: string;
 }
 
+/** Of an object that is bytes only. */
+export const NO_ATTRIBUTES: ObjectAttributes = { metadata: {} };
+
 export interface ObjectInfo {
   readonly key: string;
   readonly size: number;
@@ -131,6 +150,8 @@ export interface ObjectInfo {
   readonly lastModifiedMs: number;
   readonly versionId?: string;
   readonly storageClass?: string;
+  /** How many tags it has; `attributes` does not have them. */
+  readonly tagCount: number;
   readonly attributes: ObjectAttributes;
 }
 
@@ -141,6 +162,11 @@ export interface HeadOptions {
 
 export interface ReadOptions {
   readonly ifMatch?: string;
+  /**
+   * The object ends within `into`, as far as the caller knows. With offset 0 it is read as a whole, and then the
+   * checksum that the server has is checked; a longer object rejects with "precondition".
+   */
+  readonly whole?: boolean;
   readonly versionId?: string;
   readonly signal?: AbortSignal;
 }
@@ -189,7 +215,11 @@ export interface CopySource {
   readonly ifMatch?: string;
 }
 
-/** What must hold for a change to happen; otherwise it rejects with "precondition". */
+/**
+ * What must hold for a change to happen; otherwise it rejects with "precondition", also where If-Match asks for an
+ * object that is gone. A change that happened although its answer was lost resolves. What the endpoint does not
+ * honour (see {@link StoreFeatures}) has no effect.
+ */
 export type Condition = { readonly ifMatch: string } | { readonly ifNoneMatch: "*" };
 
 export interface PutResult {

@@ -1,0 +1,89 @@
+/** An element of a reply. S3 has either elements or text in one, and no attribute that matters. */
+export interface XmlElement {
+  readonly name: string;
+  readonly children: readonly XmlElement[];
+  readonly text: string;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+const TAG_NAME = /^[A-Za-z_][\w.-]*/;
+
+/** The reply is not XML as S3 writes it. */
+export class XmlError extends Error {
+  override readonly name = "XmlError";
+}
+
+function expandReferences(text: string): string {
+  if (!text.includes("&")) return text;
+  return text.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));?/g, (whole, hex, decimal, named) => {
+    if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
+    if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
+    const char = ENTITIES[String(named)];
+    if (char === undefined) throw new XmlError(`unknown entity ${whole}`);
+    return char;
+  });
+}
+
+interface OpenElement {
+  readonly name: string;
+  readonly children: XmlElement[];
+  readonly textFrom: number;
+}
+
+/**
+ * Parses a reply of S3: elements, text, character references. Document types, which no reply has, are
+ * refused and never expanded.
+ * @throws XmlError
+ */
+export function parseXml(source: string): XmlElement {
+  const root: OpenElement = { name: "", children: [], textFrom: 0 };
+  const open: OpenElement[] = [root];
+  let at = 0;
+  for (;;) {
+    const start = source.indexOf("<", at);
+    if (start < 0) break;
+    const end = source.indexOf(">", start);
+    if (end < 0) throw new XmlError("a tag is not closed");
+    at = end + 1;
+    const tag = source.slice(start + 1, end);
+    if (tag.startsWith("?")) continue;
+    if (tag.startsWith("/")) closeElement(open, tag.slice(1).trim(), source, start);
+    else openElement(open, tag, at);
+  }
+  const [element, ...more] = root.children;
+  if (open.length !== 1 || element === undefined || more.length > 0) {
+    throw new XmlError("the document is cut short");
+  }
+  return element;
+}
+
+function openElement(open: OpenElement[], tag: string, textFrom: number): void {
+  const name = TAG_NAME.exec(tag)?.[0];
+  if (name === undefined) throw new XmlError(`unexpected <${tag.slice(0, 20)}>`);
+  if (tag.endsWith("/")) open.at(-1)?.children.push({ name, children: [], text: "" });
+  else open.push({ name, children: [], textFrom });
+}
+
+function closeElement(open: OpenElement[], name: string, source: string, end: number): void {
+  const element = open.pop();
+  const parent = open.at(-1);
+  if (element?.name !== name || parent === undefined) throw new XmlError(`unexpected </${name}>`);
+  const text = element.children.length === 0 ? expandReferences(source.slice(element.textFrom, end)) : "";
+  parent.children.push({ name, children: element.children, text });
+}
+
+/** The text of the first child of this name. */
+export function childText(element: XmlElement, name: string): string | undefined {
+  return element.children.find((child) => child.name === name)?.text;
+}
+
+/** As {@link childText}, for what every reply of its kind has. */
+export function requiredText(element: XmlElement, name: string): string {
+  const text = childText(element, name);
+  if (text === undefined) throw new XmlError(`<${element.name}> has no <${name}>`);
+  return text;
+}
+
+export function escapeXml(text: string): string {
+  return text.replace(/[&<>"\x00-\x1f]/g, (char) => `&#x${char.charCodeAt(0).toString(16)};`);
+}

@@ -1,0 +1,38 @@
+// @ts-check
+// The fake S3 server as a process of its own.
+//
+//   node test/support/s3/main.mjs [--port N] [--bucket B]... [--latency-ms N] [--bytes-per-second N]
+//
+// It prints one line, its endpoint, when it listens. Over HTTP, outside of S3:
+//   GET /_fake/counts          what was asked so far, as JSON
+//   POST /_fake/reset-counts
+//   POST /_fake/faults         adds the fault in the body
+//   POST /_fake/clear-faults
+//   POST /_fake/settings       {latencyMs, bytesPerSecond, features, versioning: {bucket: status}}
+//   POST /_fake/synthetic      {bucket, prefix, count, size}: objects prefix + 00000000 and so on
+import { parseArgs } from "node:util";
+import { startFakeS3 } from "./server.mjs";
+
+const { values } = parseArgs({
+  options: {
+    port: { type: "string", default: "0" },
+    bucket: { type: "string", multiple: true, default: ["test"] },
+    "latency-ms": { type: "string", default: "0" },
+    "bytes-per-second": { type: "string", default: "Infinity" },
+    "min-part-bytes": { type: "string" },
+  },
+});
+
+const minPartBytes = values["min-part-bytes"];
+const server = await startFakeS3({
+  port: Number(values.port),
+  buckets: values.bucket,
+  latencyMs: Number(values["latency-ms"]),
+  bytesPerSecond: Number(values["bytes-per-second"]),
+  ...(minPartBytes !== undefined && { limits: { minPartBytes: Number(minPartBytes) } }),
+  admin: true,
+});
+process.stdout.write(`${server.endpoint}\n`);
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) {
+  process.once(signal, () => void server.close());
+}

@@ -170,6 +170,9 @@ interface PosixBinding {
     capacity: number,
   ): number;
 
+  /** flock(2), exclusive and without waiting; held until the descriptor is closed. Errors: EAGAIN. */
+  lock(fd: number): number;
+
   /** fsync where that cannot wait, else -EAGAIN. */
   fsyncNow(fd: number, dataOnly: number): number;
 

@@ -1,7 +1,9 @@
+import { defaultCacheSize } from "../config/s3-fields.js";
 import type {
   MemoryShareConfig,
   OverlayShareConfig,
   PassthroughShareConfig,
+  S3ShareConfig,
   ShareConfig,
 } from "../config/share-config.js";
 import type { Backend } from "../vfs/backend.js";
@@ -46,6 +48,28 @@ async function createOverlay(config: OverlayShareConfig, logger: Logger): Promis
   });
 }
 
+async function createS3(config: S3ShareConfig, logger: Logger): Promise<Backend> {
+  const { createS3Backend } = await import("../../backends/s3/create-s3-backend.js");
+  return createS3Backend({
+    bucket: config.bucket,
+    prefix: config.prefix,
+    region: config.region,
+    endpoint: config.endpoint,
+    pathStyle: config.pathStyle,
+    anonymous: config.anonymous,
+    readonly: config.readonly,
+    cacheDirectory: config.cacheDir,
+    cacheBytes: config.cacheSize ?? defaultCacheSize(config.cacheDir !== undefined),
+    stagingDirectory: config.stagingDir,
+    fsync: config.fsync,
+    consistency: config.consistency,
+    memoryBytes: config.memoryLimit,
+    dialect: config.attributes,
+    onConflict: config.onConflict,
+    logger,
+  });
+}
+
 function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
   switch (config.backend) {
     case "passthrough":
@@ -54,6 +78,8 @@ function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
       return createMemory(config, logger);
     case "overlay":
       return createOverlay(config, logger);
+    case "s3":
+      return createS3(config, logger);
   }
 }
 

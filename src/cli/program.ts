@@ -23,7 +23,7 @@ Examples:
 const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--socket-path <path>", "unix socket to listen on; an old socket nobody serves is replaced"],
   ["--shared-dir <dir>", "host directory to share (passthrough)"],
-  ["--backend <name>", "what is behind the share: passthrough, memory or overlay (default: passthrough)"],
+  ["--backend <name>", "what is behind the share: passthrough, memory, overlay or s3 (default: passthrough)"],
   ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
   ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
@@ -40,6 +40,41 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ],
   ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
   ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
+  ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],
+  ["--prefix <prefix>", "only keys with this prefix, such as vm1/ (s3)"],
+  ["--region <name>", "region of the bucket (s3; default: found out)"],
+  ["--endpoint <url>", "server other than AWS (s3)"],
+  ["--path-style", "the bucket is in the path of URLs and not in the host name (s3)"],
+  ["--anonymous", "do not sign requests: public buckets (s3)"],
+  [
+    "--cache-dir <dir>",
+    "directory for what was read of objects, kept for the next start (s3; default: temporary)",
+  ],
+  ["--cache-size <size>", "most bytes of it (s3; default: 10GiB, 1GiB when temporary)"],
+  [
+    "--staging-dir <dir>",
+    "directory for changes that are not in the bucket yet (s3; default: below /var/lib/virtiofs-gateway)",
+  ],
+  [
+    "--fsync <mode>",
+    "where data is when fsync returns: remote (in the bucket), local (in the staging directory) or off (s3;" +
+      " default: remote)",
+  ],
+  [
+    "--consistency <mode>",
+    "how long what the bucket said is believed: strict (not at all), close-to-open (1 s), cached (1 min) or" +
+      " immutable (s3; default: close-to-open)",
+  ],
+  ["--memory-limit <size>", "memory for data that is being fetched and uploaded (s3; default: 256MiB)"],
+  [
+    "--attributes <dialect>",
+    "how owner, mode and times are stored with objects: s3fs, aws or none; all are read (s3; default: s3fs)",
+  ],
+  [
+    "--on-conflict <policy>",
+    "when somebody else has changed an object meanwhile: error (keep the local version in lost+found), overwrite" +
+      " or s3-wins (s3; default: error)",
+  ],
   ["--tag <name>", "name that guests mount, 1 to 36 bytes; only for front-ends that ask the server for it"],
   ["--readonly", "refuse every change by the guest with EROFS"],
   [

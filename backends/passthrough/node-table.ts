@@ -1,13 +1,15 @@
-import { posix } from "../../src/native/posix.js";
+import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { EAGAIN, ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
+import { Devices } from "./devices.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
 import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
 import { PinnedPaths } from "./pinned-paths.js";
 import { locate, relocate, unlocate } from "./places.js";
+import { RecentNames } from "./recent-names.js";
 
 /** Attributes that must survive a look at something else. */
 const kept = new Uint32Array(ATTR_WORDS);
@@ -22,6 +24,8 @@ export class NodeTable {
   readonly #nodes = new IdentityMap();
   readonly #limit: DescriptorLimit;
   readonly #seen = emptyIdentity();
+  readonly #devices = new Devices();
+  readonly #recent = new RecentNames();
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
@@ -104,25 +108,52 @@ export class NodeTable {
     if (status < 0) {
       return status;
     }
-    const seen = identityOf(posix.attr, this.#seen);
-    const submount = isSubmount(seen, parent);
-    let node: Result<PassthroughNode> | undefined = this.match(seen);
-    if (node === undefined) {
-      node = this.#adopt(this.limited(posix.openPath(directory, name)));
-      if (typeof node === "number") {
-        return node;
-      }
-      if (submount) {
-        this.#mounts?.entered(node);
-      }
+    const node = this.match(identityOf(posix.attr, this.#seen));
+    return node === undefined
+      ? this.found(parent, name, posix.openPath(directory, name))
+      : this.#entry(parent, name, node);
+  }
+
+  /** As lookup, where that cannot wait for a disk or a remote file system. Errors: EAGAIN. */
+  lookupNow(parent: PassthroughNode, name: string): Result<PassthroughNode> {
+    const medium = this.#devices.mediumOf(parent);
+    if (medium === Medium.REMOTE || this.#devices.isRemoteRoot(parent, name)) {
+      return -EAGAIN;
     }
-    if (submount) {
+    if (medium === Medium.MEMORY || this.#recent.meet(parent, name)) {
+      return this.lookup(parent, name);
+    }
+    const directory = this.pin(parent);
+    const path = directory < 0 ? directory : posix.openPathCached(directory, name);
+    return path === -EAGAIN ? path : this.found(parent, name, path);
+  }
+
+  /** As lookup, of an entry that was opened as a path, attributes in `posix.attr`. Errors pass. */
+  found(parent: PassthroughNode, name: string, path: number): Result<PassthroughNode> {
+    const node = this.#adopt(this.limited(path));
+    return typeof node === "number" ? node : this.#entry(parent, name, node);
+  }
+
+  #entry(parent: PassthroughNode, name: string, node: PassthroughNode): PassthroughNode {
+    if (isSubmount(node, parent)) {
       posix.attr[Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
+      this.#mounts?.entered(node);
+      this.#devices.entered(parent, name, node);
     }
     if (this.needsPlace(node)) {
       this.locate(node, parent, name);
     }
     return node;
+  }
+
+  /** Whether calls on the file may take as long as somebody else likes. */
+  isRemote(node: PassthroughNode): boolean {
+    return this.#devices.mediumOf(node) === Medium.REMOTE;
+  }
+
+  /** Whether the same holds for an entry of the directory. */
+  hasRemoteEntries(directory: PassthroughNode): boolean {
+    return this.#devices.hasRemoteRoots(directory) || this.isRemote(directory);
   }
 
   /** The directory above one, attributes in `posix.attr`. Errors: ENOTDIR, ESTALE when it is not in the share. */
@@ -203,6 +234,12 @@ export class NodeTable {
     const handle = killSuidgid === 0 ? this.#openHandleOf(node) : "";
     const fd = handle === "" ? -ESTALE : (this.#mounts?.open(handle, flags) ?? -ESTALE);
     return this.limited(fd === -ESTALE || fd === -EPERM ? posix.reopen(path, flags, killSuidgid) : fd);
+  }
+
+  /** As open, on the I/O pool. */
+  async openSlowly(node: PassthroughNode, flags: number, killSuidgid = 0): Promise<number> {
+    const path = this.pin(node);
+    return path < 0 ? path : this.limited(await posix.reopenSlowly(path, flags, killSuidgid));
   }
 
   /** A descriptor of any kind for calls that take an O_PATH one as well. */
@@ -383,6 +420,7 @@ export class NodeTable {
   #attach(node: PassthroughNode, path: number): number {
     this.#dropHandle(node);
     node.path = path;
+    this.#devices.saw(node);
     this.#pinned.add(node);
     if (!this.needsPlace(node)) {
       this.#unlocate(node);
@@ -468,6 +506,7 @@ export class NodeTable {
     }
     this.#dropHandle(node);
     this.#mounts?.left(node);
+    this.#devices.forget(node);
     this.#unlocate(node);
   }
 }

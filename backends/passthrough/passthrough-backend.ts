@@ -10,7 +10,7 @@ import {
 } from "../../src/vfs/attributes.js";
 import type { BackendCapabilities } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
-import { EINVAL, ENOSYS } from "../../src/vfs/errno.js";
+import { EAGAIN, EINVAL, ENOSYS } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller } from "../../src/vfs/node.js";
@@ -148,8 +148,11 @@ export class PassthroughBackend extends HandleOperations {
     parent: PassthroughNode,
     name: string,
     out: AttrRecord,
-  ): Result<PassthroughNode> {
-    return this.#give(this.nodes.lookup(parent, name), out);
+  ): Awaitable<Result<PassthroughNode>> {
+    const found = this.nodes.lookupNow(parent, name);
+    return found === -EAGAIN
+      ? this.slow.lookup(parent, name, (node) => this.#give(node, out))
+      : this.#give(found, out);
   }
 
   override getattr(
@@ -157,7 +160,11 @@ export class PassthroughBackend extends HandleOperations {
     node: PassthroughNode,
     handle: FileHandle | DirectoryHandle | undefined,
     out: AttrRecord,
-  ): Status {
+  ): Awaitable<Status> {
+    if (this.nodes.isRemote(node)) {
+      const fd = handle?.fd ?? this.nodes.descriptor(node);
+      return fd < 0 ? fd : this.slow.stat(fd, out);
+    }
     const status = handle === undefined ? this.nodes.stat(node) : posix.stat(handle.fd);
     if (status < 0) {
       return status;
@@ -294,7 +301,7 @@ export class PassthroughBackend extends HandleOperations {
     return 0;
   }
 
-  override open(caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
+  override open(caller: Caller, node: PassthroughNode, flags: number): Awaitable<Result<FileHandle>> {
     return this.#opener.open(caller, node, flags);
   }
 
@@ -323,7 +330,7 @@ export class PassthroughBackend extends HandleOperations {
     return this.#give(this.nodes.parentOf(node), out);
   }
 
-  override opendir(_caller: Caller, node: PassthroughNode): Result<DirectoryHandle> {
+  override opendir(_caller: Caller, node: PassthroughNode): Awaitable<Result<DirectoryHandle>> {
     return this.#opener.openDirectory(node);
   }
 
@@ -343,9 +350,17 @@ export class PassthroughBackend extends HandleOperations {
     return status === 0 && caller.clearsPrivileges && name === POSIX_ACL_ACCESS ? clearSetgid(fd) : status;
   }
 
-  override getxattr(_caller: Caller, node: PassthroughNode, name: string, into: Uint8Array): Status {
+  override getxattr(
+    _caller: Caller,
+    node: PassthroughNode,
+    name: string,
+    into: Uint8Array,
+  ): Awaitable<Status> {
     const fd = this.#xattrDescriptor(node);
-    return fd < 0 ? fd : posix.getXattr(fd, name, into);
+    if (fd < 0) {
+      return fd;
+    }
+    return this.nodes.isRemote(node) ? posix.getXattrSlowly(fd, name, into) : posix.getXattr(fd, name, into);
   }
 
   override listxattr(_caller: Caller, node: PassthroughNode, into: Uint8Array): Status {

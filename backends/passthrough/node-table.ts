@@ -4,12 +4,12 @@ import { EAGAIN, ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from
 import type { Logger } from "../../src/vfs/logger.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
 import { Devices } from "./devices.js";
+import { DiskPatience } from "./disk-patience.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
 import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
 import { PinnedPaths } from "./pinned-paths.js";
 import { locate, relocate, unlocate } from "./places.js";
-import { RecentNames } from "./recent-names.js";
 
 /** Attributes that must survive a look at something else. */
 const kept = new Uint32Array(ATTR_WORDS);
@@ -25,14 +25,16 @@ export class NodeTable {
   readonly #limit: DescriptorLimit;
   readonly #seen = emptyIdentity();
   readonly #devices = new Devices();
-  readonly #recent = new RecentNames();
+  readonly #patience: DiskPatience;
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
   /** Nodes that the guest knows and that have a handle instead of a descriptor. */
   #handled = 0;
 
-  constructor(logger: Logger) {
+  /** @param patienceMs see {@link PATIENCE_MS} */
+  constructor(logger: Logger, patienceMs: number) {
+    this.#patience = new DiskPatience(patienceMs);
     this.#limit = new DescriptorLimit(logger);
     this.#pinned = new PinnedPaths(Number.MAX_SAFE_INTEGER, () => false);
   }
@@ -120,8 +122,11 @@ export class NodeTable {
     if (medium === Medium.REMOTE || this.#devices.isRemoteRoot(parent, name)) {
       return -EAGAIN;
     }
-    if (medium === Medium.MEMORY || this.#recent.meet(parent, name)) {
+    if (medium === Medium.MEMORY) {
       return this.lookup(parent, name);
+    }
+    if (!this.#patience.isTried(parent, name)) {
+      return this.#patience.time(() => this.lookup(parent, name));
     }
     const directory = this.pin(parent);
     const path = directory < 0 ? directory : posix.openPathCached(directory, name);

@@ -15,6 +15,7 @@ import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
+import { PATIENCE_MS } from "./disk-patience.js";
 import { FileOpener } from "./file-opener.js";
 import { HandleOperations } from "./handle-operations.js";
 import { Mounts } from "./mounts.js";
@@ -51,6 +52,8 @@ export interface PassthroughOptions {
   readonly inodeFileHandles?: FileHandleUse;
   /** O_PATH descriptors to keep open at most. Default: half of what the process may have, up to 20,000. */
   readonly descriptorLimit?: number;
+  /** How long looking up a name on a disk may hold up everything else before more care is taken. Default 20. */
+  readonly patienceMs?: number;
   readonly logger: Logger;
 }
 
@@ -67,7 +70,7 @@ export class PassthroughBackend extends HandleOperations {
   #root: PassthroughNode | undefined;
 
   constructor(options: PassthroughOptions) {
-    super(new NodeTable(options.logger));
+    super(new NodeTable(options.logger, options.patienceMs ?? PATIENCE_MS));
     this.#options = options;
     this.#opener = new FileOpener(this.nodes, options.allowDirectIo);
     this.#hasXattrs = options.xattr || options.posixAcl === true;

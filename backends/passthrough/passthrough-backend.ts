@@ -10,11 +10,12 @@ import {
 } from "../../src/vfs/attributes.js";
 import type { BackendCapabilities } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
-import { EINVAL, ENOSYS } from "../../src/vfs/errno.js";
+import { EAGAIN, EINVAL, ENOSYS } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller, FileIdentifier } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
+import { PATIENCE_MS } from "./disk-patience.js";
 import { FileOpener } from "./file-opener.js";
 import { HandleOperations } from "./handle-operations.js";
 import { Mounts } from "./mounts.js";
@@ -53,6 +54,8 @@ export interface PassthroughOptions {
   readonly inodeFileHandles?: FileHandleUse;
   /** O_PATH descriptors to keep open at most. Default: half of what the process may have, up to 20,000. */
   readonly descriptorLimit?: number;
+  /** How long looking up a name on a disk may hold up everything else before more care is taken. Default 20. */
+  readonly patienceMs?: number;
   readonly logger: Logger;
 }
 
@@ -69,7 +72,7 @@ export class PassthroughBackend extends HandleOperations {
   #root: PassthroughNode | undefined;
 
   constructor(options: PassthroughOptions) {
-    super(new NodeTable(options.logger));
+    super(new NodeTable(options.logger, options.patienceMs ?? PATIENCE_MS));
     this.#options = options;
     this.#opener = new FileOpener(this.nodes, options.allowDirectIo);
     this.#hasXattrs = options.xattr || options.posixAcl === true;
@@ -148,8 +151,11 @@ export class PassthroughBackend extends HandleOperations {
     parent: PassthroughNode,
     name: string,
     out: AttrRecord,
-  ): Result<PassthroughNode> {
-    return this.#give(this.nodes.lookup(parent, name), out);
+  ): Awaitable<Result<PassthroughNode>> {
+    const found = this.nodes.lookupNow(parent, name);
+    return found === -EAGAIN
+      ? this.slow.lookup(parent, name, (node) => this.#give(node, out))
+      : this.#give(found, out);
   }
 
   override getattr(
@@ -157,7 +163,11 @@ export class PassthroughBackend extends HandleOperations {
     node: PassthroughNode,
     handle: FileHandle | DirectoryHandle | undefined,
     out: AttrRecord,
-  ): Status {
+  ): Awaitable<Status> {
+    if (this.nodes.isRemote(node)) {
+      const fd = handle?.fd ?? this.nodes.descriptor(node);
+      return fd < 0 ? fd : this.slow.stat(fd, out);
+    }
     const status = handle === undefined ? this.nodes.stat(node) : posix.stat(handle.fd);
     if (status < 0) {
       return status;
@@ -294,7 +304,7 @@ export class PassthroughBackend extends HandleOperations {
     return 0;
   }
 
-  override open(caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
+  override open(caller: Caller, node: PassthroughNode, flags: number): Awaitable<Result<FileHandle>> {
     return this.#opener.open(caller, node, flags);
   }
 
@@ -335,7 +345,7 @@ export class PassthroughBackend extends HandleOperations {
     return status;
   }
 
-  override opendir(_caller: Caller, node: PassthroughNode): Result<DirectoryHandle> {
+  override opendir(_caller: Caller, node: PassthroughNode): Awaitable<Result<DirectoryHandle>> {
     return this.#opener.openDirectory(node);
   }
 
@@ -355,9 +365,17 @@ export class PassthroughBackend extends HandleOperations {
     return status === 0 && caller.clearsPrivileges && name === POSIX_ACL_ACCESS ? clearSetgid(fd) : status;
   }
 
-  override getxattr(_caller: Caller, node: PassthroughNode, name: string, into: Uint8Array): Status {
+  override getxattr(
+    _caller: Caller,
+    node: PassthroughNode,
+    name: string,
+    into: Uint8Array,
+  ): Awaitable<Status> {
     const fd = this.#xattrDescriptor(node);
-    return fd < 0 ? fd : posix.getXattr(fd, name, into);
+    if (fd < 0) {
+      return fd;
+    }
+    return this.nodes.isRemote(node) ? posix.getXattrSlowly(fd, name, into) : posix.getXattr(fd, name, into);
   }
 
   override listxattr(_caller: Caller, node: PassthroughNode, into: Uint8Array): Status {

@@ -86,7 +86,7 @@ napi_value Write(napi_env env, napi_callback_info info) {
       static_cast<int>(posix::Write(call.Fd(0), call.Bytes(1), call.Int64(2), call.Int32(3) == 1)));
 }
 
-// medium(fd): 2 memory, 1 disk, 0 other
+// medium(fd): 3 remote, 2 memory, 1 disk, 0 other
 napi_value MediumOf(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return call.Return(static_cast<int>(posix::MediumOf(call.Fd(0))));

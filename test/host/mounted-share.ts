@@ -48,6 +48,15 @@ export class MountedShare {
     return execFileSync(program, args, { cwd: this.path, encoding: "utf8", maxBuffer: 1 << 26 });
   }
 
+  /** Stops answering, until {@link resume}. */
+  pause(): void {
+    this.#gateway.signal("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#gateway.signal("SIGCONT");
+  }
+
   /** Unmounts. @returns the exit codes of the mount (3: a malformed reply) and the gateway, and its log */
   async close(): Promise<{ mount: number | null; gateway: number | null; log: string }> {
     const unmounted = new Promise<number | null>((resolve) => this.#mount.once("exit", resolve));

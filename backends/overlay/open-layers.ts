@@ -56,7 +56,7 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
 
 async function openUpper(source: UpperSource): Promise<UpperLayer> {
   const root = await source.open();
-  const upper = new UpperLayer(source, root, await source.openWork());
+  const upper = new UpperLayer(source, root, await source.openWork(), await source.openIndex());
   const emptied = await run(emptyDirectory(upper, upper.work));
   if (emptied < 0) {
     throw new GatewayError(

@@ -50,6 +50,13 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
       mkdirSync(join(work, "work"), { recursive: true, mode: 0o700 });
       return backend.attach(join(work, "work"), "--work");
     },
+    openIndex: () => {
+      if (config.index === "off") {
+        return undefined;
+      }
+      mkdirSync(join(work, "index"), { recursive: true, mode: 0o700 });
+      return backend.attach(join(work, "index"), "--work");
+    },
   };
 }
 
@@ -82,6 +89,7 @@ function memoryUpper(size: string | undefined, config: OverlayShareConfig, logge
       return makeDirectory("upper");
     },
     openWork: () => makeDirectory("work"),
+    openIndex: () => (config.index === "off" ? undefined : makeDirectory("index")),
   };
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -233,6 +234,8 @@ ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset, bool kill
   }
   return static_cast<ssize_t>(done);
 }
+
+int Lock(int fd) noexcept { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno; }
 
 Medium MediumOf(int fd) noexcept {
   struct statfs info;

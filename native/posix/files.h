@@ -67,6 +67,10 @@ namespace gateway::posix {
 [[nodiscard]] ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset,
                             bool kill_suidgid) noexcept;
 
+// Locks an open file or directory (flock) until its last descriptor is closed. -EAGAIN: somebody
+// else has it.
+[[nodiscard]] int Lock(int fd) noexcept;
+
 // As OpenPath, where that needs nothing that is not in memory; EAGAIN otherwise, and always on
 // kernels before 5.12.
 [[nodiscard]] int OpenPathCached(int directory, const char* name, AttrWords out) noexcept;

@@ -24,6 +24,7 @@ import { modeOf, ownerOf, timesOf } from "./attribute-change.js";
 import { copyData } from "./copy-data.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
+import { markImpure, markOrigin, originOf } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { run, type Steps, wait } from "./steps.js";
 import { discardWork } from "./work-directory.js";
@@ -78,7 +79,9 @@ function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bi
   if (typeof made === "number") {
     return made;
   }
-  const complete = yield* fill(overlay, upper, node, made, attr, size);
+  const origin = yield* originOf({ layer, node: lower });
+  const filled = yield* fill(overlay, upper, node, made, attr, size);
+  const complete = filled < 0 ? filled : yield* markOrigin(overlay, upper, made.node, node, origin);
   const published = complete < 0 ? complete : yield* publish(overlay, upper, node, made.node, workName);
   if (made.handle !== undefined) {
     yield* wait(upper.backend.discard(made.handle));
@@ -223,6 +226,10 @@ function* publish(
   if (place === undefined || parent === undefined) {
     yield* discardWork(upper, workName, node.type);
   } else {
+    const marked = yield* markImpure(overlay, upper, place.parent);
+    if (marked < 0) {
+      return marked;
+    }
     const before = attrRecord();
     const known = yield* wait(backend.getattr(OVERLAY, parent, undefined, before));
     const moved =
@@ -234,6 +241,7 @@ function* publish(
     }
     yield* wait(backend.setattr(OVERLAY, parent, undefined, timesOf(before), attrRecord()));
   }
+  node.isCopy = true;
   overlay.nodes.copiedUp(node, made);
   for (const handle of node.handles) {
     yield* handle.moveTo(upper, made);

@@ -71,6 +71,7 @@ export function* create<T extends Made>(
     return made;
   }
   const type = (out[Attr.MODE] as number) & S_IFMT;
+  overlay.mapNumber(upper, out);
   const node = adopt(overlay, { type, upper: nodeOf(made), lowers: [] }, out);
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);

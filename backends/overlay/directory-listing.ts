@@ -4,9 +4,11 @@ import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
 import { type Caller, VfsHandle } from "../../src/vfs/node.js";
 import { type DirectoryEntry, readEntries } from "./directory-entries.js";
 import { attrRecord, type LayerNode, OVERLAY } from "./layers.js";
-import { isWhiteout, lookup, MARKER_PREFIX, mark } from "./lookup.js";
+import { isWhiteout, lookup, MARKER_PREFIX } from "./lookup.js";
+import { mark } from "./marks.js";
 import type { OverlayNode } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
+import { listPure, openPure, type PureListing } from "./pure-listing.js";
 import { type Steps, wait } from "./steps.js";
 
 /** Offsets of "." and ".."; entries come behind them. */
@@ -17,6 +19,8 @@ const DOT_DOT_OFFSET = 2;
 export class OverlayDirectoryHandle extends VfsHandle {
   declare readonly node: OverlayNode;
   entries: readonly DirectoryEntry[] | undefined;
+  /** Where one layer alone has entries to show, the layer's open directory. */
+  pure: PureListing | undefined;
 }
 
 /** What a directory shows: the entries of all its layers, those on top hiding those below. */
@@ -76,6 +80,15 @@ function* isHidden(
   return hidden;
 }
 
+/** Closes what a listing has open in a layer. */
+export function* closePure(handle: OverlayDirectoryHandle): Steps<void> {
+  const { pure } = handle;
+  if (pure !== undefined) {
+    handle.pure = undefined;
+    yield* wait(pure.layer.backend.releasedir(pure.handle));
+  }
+}
+
 /** readdir and readdirplus. */
 export function* readDirectory(
   overlay: Overlay,
@@ -84,6 +97,13 @@ export function* readDirectory(
   sink: DirectoryBuffer,
 ): Steps<Status> {
   const { node } = handle;
+  if (sink.offset === 0 || (handle.entries === undefined && handle.pure === undefined)) {
+    yield* closePure(handle);
+    handle.pure = yield* openPure(overlay, node);
+  }
+  if (handle.pure !== undefined) {
+    return yield* listPure(overlay, handle.pure, caller, node, sink);
+  }
   if (handle.entries === undefined || sink.offset === 0) {
     const entries = yield* mergedEntries(overlay, node);
     if (typeof entries === "number") {

@@ -1,17 +1,10 @@
 import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
-import {
-  type Awaitable,
-  ENODATA,
-  ENOENT,
-  ENOTDIR,
-  EOPNOTSUPP,
-  ESTALE,
-  type Result,
-  type Status,
-} from "../../src/vfs/errno.js";
+import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { attrRecord, type Layer, type LayerNode, OVERLAY } from "./layers.js";
+import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
+import { mayHoldCopies, numberFor } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
 
@@ -30,12 +23,6 @@ export const HIDDEN = "hidden";
 /** Whether attributes are those of a whiteout: a character device 0:0. */
 export function isWhiteout(attr: AttrRecord): boolean {
   return ((attr[Attr.MODE] as number) & S_IFMT) === S_IFCHR && attr[Attr.RDEV] === 0;
-}
-
-/** The value of one of the overlay's marks; undefined where there is none. */
-export function* mark(layer: Layer, node: VfsNode, name: string): Steps<Result<Buffer> | undefined> {
-  const value = yield* layer.xattr(node, name);
-  return value === -ENODATA || value === -EOPNOTSUPP ? undefined : value;
 }
 
 /** Finds a name in one layer. Errors, and {@link HIDDEN} for a whiteout. */
@@ -214,12 +201,13 @@ export function* findStack(
   let status: number = 0;
   if (parent.upper !== undefined && overlay.upper !== undefined) {
     const directory = { layer: overlay.upper, node: parent.upper };
-    status = yield* lookInto(overlay, finding, directory, out, true);
+    const mayRedirect = parent.lowers.length === 0 && (yield* mayHoldCopies(overlay, overlay.upper, parent));
+    status = yield* lookInto(overlay, finding, directory, out, mayRedirect);
   }
   while (status >= 0 && finding.search.directories.length > 0) {
     const [directory, ...below] = finding.search.directories as [LayerNode, ...LayerNode[]];
     finding.search = { directories: below, name: finding.search.name };
-    status = yield* lookInto(overlay, finding, directory, out, false);
+    status = yield* lookInto(overlay, finding, directory, out, directory.layer !== overlay.lowers.at(-1));
   }
   if (status < 0) {
     overlay.nodes.drop(finding);
@@ -230,13 +218,16 @@ export function* findStack(
 
 const NOWHERE: readonly LayerNode[] = [];
 
-/** Looks into one directory of a layer, and finds out where to go on. */
+/**
+ * Looks into one directory of a layer, and finds out where to go on.
+ * @param mayRedirect a directory in it may say that other layers have more of it, though they have none of this one
+ */
 function* lookInto(
   overlay: Overlay,
   finding: Finding,
   directory: LayerNode,
   out: AttrRecord,
-  isUpper: boolean,
+  mayRedirect: boolean,
 ): Steps<Status> {
   const { search } = finding;
   const isLast = search.directories.length === 0;
@@ -246,14 +237,14 @@ function* lookInto(
     return found === -ENOENT ? 0 : found;
   }
   const at = found === HIDDEN ? undefined : { layer: directory.layer, node: found };
-  if (at === undefined || !finding.add(at, attr, isUpper)) {
+  if (at === undefined || !finding.add(at, attr, directory.layer === overlay.upper)) {
     finding.search = { directories: NOWHERE, name: search.name };
     return 0;
   }
-  if (isLast) {
+  if (isLast && !mayRedirect) {
     return 0;
   }
-  const opaque = yield* isOpaque(overlay, at);
+  const opaque = isLast ? false : yield* isOpaque(overlay, at);
   const next = opaque === false ? yield* follow(overlay, search, at) : opaque;
   if (typeof next === "number") {
     return next;
@@ -301,15 +292,25 @@ function* find(
   if (typeof stack === "number") {
     return stack;
   }
-  const node = adopt(overlay, stack, out);
+  let node = overlay.nodes.known(stack);
+  if (node === undefined) {
+    const isCopy = yield* numberFor(overlay, parent, stack, out);
+    node = adopt(overlay, stack, out);
+    node.isCopy = isCopy;
+  } else {
+    overlay.nodes.drop(stack);
+  }
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return node;
 }
 
-/** The node of what was found; `out` has its attributes in the topmost layer. */
+/** The node of what was found; `out` has its attributes, with the inode number that the guest sees. */
 export function adopt(overlay: Overlay, stack: Stack, out: AttrRecord): OverlayNode {
-  return overlay.nodes.adopt(stack, (node) => overlay.number(node, overlay.real(node).layer, out));
+  return overlay.nodes.adopt(stack, (node) => {
+    node.inoLow = out[Attr.INO] as number;
+    node.inoHigh = out[Attr.INO + 1] as number;
+  });
 }
 
 /** Whether a layer below the upper one shows a name that the upper one would have to hide. */

@@ -40,8 +40,10 @@ export class OverlayNode extends VfsNode implements Stack {
   readonly handles = new Set<OverlayFileHandle>();
   /** The copy-up that is under way. */
   copying: Promise<Status> | undefined;
-  /** The upper directory is marked as holding copies of lower files. */
-  impure = false;
+  /** It was copied up, in this life of the server or an earlier one. */
+  isCopy = false;
+  /** The upper directory is marked as holding copies of lower files; undefined while nobody has looked. */
+  impure: boolean | undefined;
 
   constructor(stack: Stack) {
     super();

@@ -24,7 +24,7 @@ export class NodeTable {
 
   /** The node of what was found in the layers: a known one, or a new one that `begin` completes. */
   adopt(stack: Stack, begin: (node: OverlayNode) => void): OverlayNode {
-    const known = this.#known(stack);
+    const known = this.known(stack);
     if (known !== undefined) {
       this.drop(stack);
       return known;
@@ -112,7 +112,8 @@ export class NodeTable {
     this.#release(node);
   }
 
-  #known({ upper, lowers }: Stack): OverlayNode | undefined {
+  /** The node that has what was found in the layers. */
+  known({ upper, lowers }: Stack): OverlayNode | undefined {
     if (upper !== undefined) {
       return this.#byUpper.get(upper);
     }

@@ -1,4 +1,4 @@
-import { S_IFDIR } from "../../src/vfs/attributes.js";
+import { Attr, S_IFDIR } from "../../src/vfs/attributes.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import { attrRecord, Layer, type LayerSource, OVERLAY, UpperLayer, type UpperSource } from "./layers.js";
 import { NodeTable } from "./node-table.js";
@@ -48,7 +48,9 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
   if (status < 0) {
     throw new GatewayError("environment", `${layer.name}: the root cannot be read: errno ${-status}`);
   }
-  overlay.number(root, layer, out);
+  overlay.mapNumber(layer, out);
+  root.inoLow = out[Attr.INO] as number;
+  root.inoHigh = out[Attr.INO + 1] as number;
   return overlay;
 }
 

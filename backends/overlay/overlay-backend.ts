@@ -334,6 +334,7 @@ export class OverlayBackend extends XattrOperations {
     if (typeof made === "number") {
       return made;
     }
+    overlay.mapNumber(overlay.upper, out);
     const node = adopt(overlay, { type: S_IFREG, upper: made.node, lowers: [] }, out);
     overlay.present(node, out);
     give(node);

@@ -57,16 +57,14 @@ export class Overlay {
     return top;
   }
 
-  /** Gives a new node the inode number that goes with its attributes in a layer. */
-  number(node: OverlayNode, layer: Layer, out: AttrRecord): void {
-    this.#inodeNumbers.map(layer, out);
-    node.inoLow = out[Attr.INO] as number;
-    node.inoHigh = out[Attr.INO + 1] as number;
-  }
-
-  /** The inode number of attributes of a layer, as the guest sees it. */
+  /** Turns the inode number in attributes of a layer into what the guest sees. */
   mapNumber(layer: Layer, out: AttrRecord): void {
     this.#inodeNumbers.map(layer, out);
+  }
+
+  /** What is added above bit 48 of the numbers of a file system: its high half. */
+  numberHigh(layer: Layer, dev: number): number {
+    return this.#inodeNumbers.high(layer, dev);
   }
 
   /** Makes a layer's attributes those of the node. */

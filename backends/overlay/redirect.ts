@@ -1,6 +1,6 @@
 import { EXDEV, type Result, type Status } from "../../src/vfs/errno.js";
 import type { UpperLayer } from "./layers.js";
-import { mark } from "./lookup.js";
+import { mark } from "./marks.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";

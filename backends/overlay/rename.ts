@@ -18,6 +18,7 @@ import { readEntries } from "./directory-entries.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
 import type { OverlayNode, Place } from "./merged-node.js";
+import { markImpure } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { setRedirect } from "./redirect.js";
 import { checkEmpty } from "./removal.js";
@@ -66,6 +67,10 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
     if (status < 0) {
       return status;
     }
+  }
+  status = yield* markDirectories(overlay, upper, move);
+  if (status < 0) {
+    return status;
   }
   status = move.exchange ? yield* swap(overlay, upper, move) : yield* replace(overlay, upper, move);
   if (status >= 0) {
@@ -121,6 +126,22 @@ function isAbove(node: OverlayNode, below: OverlayNode): boolean {
     }
   }
   return false;
+}
+
+function hasBelow({ isCopy, lowers }: OverlayNode): boolean {
+  return isCopy || lowers.length > 0;
+}
+
+/** Directories that receive copies of lower files are marked. */
+function* markDirectories(
+  overlay: Overlay,
+  upper: UpperLayer,
+  { from, to, source, target, exchange }: Move,
+): Steps<Status> {
+  const status = hasBelow(source) ? yield* markImpure(overlay, upper, to.parent) : 0;
+  return status >= 0 && exchange && target !== undefined && hasBelow(target)
+    ? yield* markImpure(overlay, upper, from.parent)
+    : status;
 }
 
 function* swap(overlay: Overlay, upper: UpperLayer, { from, to, source, target }: Move): Steps<Status> {

@@ -14,6 +14,8 @@ export class XattrNames {
   readonly metacopy: string;
   readonly nlink: string;
   readonly upper: string;
+  /** The inode number of a copy whose origin has no name; Linux does not know it. */
+  readonly number: string;
   readonly #prefix: string;
   readonly #escaped: string;
 
@@ -29,6 +31,7 @@ export class XattrNames {
     this.metacopy = `${prefix}metacopy`;
     this.nlink = `${prefix}nlink`;
     this.upper = `${prefix}upper`;
+    this.number = `${prefix}ino`;
   }
 
   /** Whether an attribute on disk is the overlay's own. */

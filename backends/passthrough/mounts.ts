@@ -1,7 +1,13 @@
 import { constants } from "node:fs";
 import { posix } from "../../src/native/posix.js";
-import { ESTALE } from "../../src/vfs/errno.js";
+import { EOPNOTSUPP, ESTALE } from "../../src/vfs/errno.js";
+import type { FileIdentifier } from "../../src/vfs/node.js";
 import type { PassthroughNode } from "./node.js";
+
+/** Bytes of a handle before the file system's own: mount id, type. */
+const MOUNT_BYTES = 4;
+const HEADER_BYTES = 8;
+const UUID_BYTES = 16;
 
 function mountOf(handle: string): number {
   return (
@@ -18,14 +24,45 @@ export class Mounts {
   /** Roots of mounts below the share: what is below them is forgotten before they are. */
   readonly #roots = new Map<PassthroughNode, number>();
 
+  /** The mount id of the share's root, and its file system's UUID. */
+  #rootMount = "";
+  #rootUuid: Buffer = Buffer.alloc(UUID_BYTES);
+
   /** Whether the file system of the share has handles and the process may open them. 0 or a negative errno. */
   start(root: PassthroughNode): number {
     const handle = this.handleOf(root);
     if (typeof handle === "number") {
       return handle;
     }
+    this.#rootMount = handle.slice(0, MOUNT_BYTES);
+    posix.fileSystemUuid(this.#descriptors.get(mountOf(handle)) ?? -1, this.#rootUuid);
     const fd = this.open(handle);
     return fd < 0 ? fd : posix.close(fd);
+  }
+
+  /** What names the file of a descriptor over restarts. -EOPNOTSUPP on other mounts than the root's. */
+  identify(fd: number): FileIdentifier | number {
+    const handle = posix.handleOf(fd);
+    if (typeof handle === "number" || handle.slice(0, MOUNT_BYTES) !== this.#rootMount) {
+      return typeof handle === "number" ? handle : -EOPNOTSUPP;
+    }
+    const bytes = Buffer.from(handle, "latin1");
+    return {
+      type: bytes.readInt32LE(MOUNT_BYTES),
+      bytes: bytes.subarray(HEADER_BYTES),
+      fileSystem: this.#rootUuid,
+    };
+  }
+
+  /** Opens as a path what {@link identify} named. */
+  openIdentified({ type, bytes, fileSystem }: FileIdentifier): number {
+    if (!this.#rootUuid.equals(fileSystem)) {
+      return -ESTALE;
+    }
+    const header = Buffer.alloc(MOUNT_BYTES);
+    header.writeInt32LE(type);
+    const rest = Buffer.concat([header, bytes]).toString("latin1");
+    return this.open(this.#rootMount + rest);
   }
 
   /** The handle of a node whose descriptor is open, or a negative errno. */

@@ -1,7 +1,8 @@
 import { posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { ENOENT, ENOTDIR, EOPNOTSUPP, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
+import type { FileIdentifier } from "../../src/vfs/node.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
 import type { Mounts } from "./mounts.js";
@@ -218,6 +219,23 @@ export class NodeTable {
     if (left !== undefined) {
       this.#release(left);
     }
+  }
+
+  /** What names the node's file over restarts. */
+  identify(node: PassthroughNode): Result<FileIdentifier> {
+    const path = this.#mounts === undefined ? -EOPNOTSUPP : this.pin(node);
+    return path < 0 ? path : (this.#mounts?.identify(path) ?? -EOPNOTSUPP);
+  }
+
+  /** Leaves the attributes of an identified file in `posix.attr`. */
+  statIdentified(file: FileIdentifier): Status {
+    const path = this.#mounts?.openIdentified(file) ?? -EOPNOTSUPP;
+    if (path < 0) {
+      return path;
+    }
+    const status = posix.stat(path);
+    posix.close(path);
+    return status;
   }
 
   /** A handle on the node is open. */

@@ -13,7 +13,7 @@ import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
 import { EINVAL, ENOSYS } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
-import type { Caller } from "../../src/vfs/node.js";
+import type { Caller, FileIdentifier } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
 import { FileOpener } from "./file-opener.js";
 import { HandleOperations } from "./handle-operations.js";
@@ -294,6 +294,18 @@ export class PassthroughBackend extends HandleOperations {
 
   override parentOf(_caller: Caller, node: PassthroughNode, out: AttrRecord): Result<PassthroughNode> {
     return this.#give(this.nodes.parentOf(node), out);
+  }
+
+  override identify(node: PassthroughNode): Result<FileIdentifier> {
+    return this.nodes.identify(node);
+  }
+
+  override statIdentified(file: FileIdentifier, out: AttrRecord): Status {
+    const status = this.nodes.statIdentified(file);
+    if (status >= 0) {
+      copyAttributes(out);
+    }
+    return status;
   }
 
   override opendir(_caller: Caller, node: PassthroughNode): Result<DirectoryHandle> {

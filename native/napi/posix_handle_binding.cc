@@ -52,6 +52,14 @@ napi_value OpenTemporary(napi_env env, napi_callback_info info) {
                                           call.Caller(3), call.attributes()));
 }
 
+// fileSystemUuid(fd, into): 0
+napi_value FileSystemUuid(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const std::span<std::byte> into = call.Bytes(1);
+  if (into.size() != 16) return call.Return(-EINVAL);
+  return call.Return(posix::FileSystemUuid(call.Fd(0), into.first<16>()));
+}
+
 // ioctl(fd, command, input, into, uid, gid, group): bytes stored
 napi_value Ioctl(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
@@ -76,6 +84,7 @@ constexpr PosixFunction kFunctions[] = {
     {"descriptorLimit", DescriptorLimit},
     {"handleOf", HandleOf},
     {"openHandle", OpenHandle},
+    {"fileSystemUuid", FileSystemUuid},
     {"openParent", OpenParent},
     {"openTemporary", OpenTemporary},
     {"ioctl", Ioctl},

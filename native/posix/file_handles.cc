@@ -1,6 +1,7 @@
 #include "native/posix/file_handles.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -16,6 +17,13 @@ union HandleBuffer {
   file_handle handle;
   char bytes[sizeof(file_handle) + kMaxPayload];
 };
+
+// struct fsuuid2 and FS_IOC_GETFSUUID of linux/fs.h since Linux 6.9.
+struct FsUuid {
+  uint8_t length;
+  uint8_t bytes[16];
+};
+constexpr unsigned long kGetFsUuid = _IOR(0x15, 0, FsUuid);
 
 }  // namespace
 
@@ -46,6 +54,14 @@ int OpenHandle(int mount, std::string_view handle) noexcept {
               buffer.handle.handle_bytes);
   const int fd = open_by_handle_at(mount, &buffer.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   return fd < 0 ? -errno : fd;
+}
+
+int FileSystemUuid(int fd, std::span<std::byte, 16> into) noexcept {
+  FsUuid uuid = {};
+  if (ioctl(fd, kGetFsUuid, &uuid) != 0) return -errno;
+  if (uuid.length != sizeof(uuid.bytes)) return -ENOTTY;
+  std::memcpy(into.data(), uuid.bytes, sizeof(uuid.bytes));
+  return 0;
 }
 
 }  // namespace gateway::posix

@@ -20,6 +20,10 @@ constexpr size_t kMaxHandleBytes = kHandleHeaderBytes + 128;
 // id the handle carries. ESTALE: the file is gone. EPERM: the process lacks CAP_DAC_READ_SEARCH.
 [[nodiscard]] int OpenHandle(int mount, std::string_view handle) noexcept;
 
+// The UUID of the file system that holds `fd`, which is open. ENOTTY where the file system or the
+// kernel (before Linux 6.9) does not say.
+[[nodiscard]] int FileSystemUuid(int fd, std::span<std::byte, 16> into) noexcept;
+
 }  // namespace gateway::posix
 
 #endif  // NATIVE_POSIX_FILE_HANDLES_H_

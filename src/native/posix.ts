@@ -90,6 +90,8 @@ interface PosixBinding {
   handleOf(fd: number): string | number;
   /** Opens a handle as a path only; `mount` is open on the handle's mount. Errors: ESTALE, EPERM. */
   openHandle(mount: number, handle: string): number;
+  /** The UUID (16 bytes) of the file system that holds `fd`, which is open. Errors: ENOTTY where nobody knows. */
+  fileSystemUuid(fd: number, into: Uint8Array): number;
   /** FS_IOC_GETFLAGS and the like as the caller; bytes stored in `into`. `fd` is open. Errors: ENOTTY. */
   ioctl(
     fd: number,

@@ -1,8 +1,8 @@
 import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
-import { ENOSYS, ENOTTY } from "./errno.js";
-import type { Caller, VfsHandle, VfsNode } from "./node.js";
+import { ENOSYS, ENOTTY, EOPNOTSUPP } from "./errno.js";
+import type { Caller, FileIdentifier, VfsHandle, VfsNode } from "./node.js";
 
 /** Flags of {@link Backend.setxattr}; CREATE and REPLACE are those of setxattr(2). */
 export const XattrFlag = {
@@ -198,6 +198,16 @@ export abstract class Backend {
   /** The directory that holds a directory, for LOOKUP of "..". The root is its own parent. */
   parentOf(_caller: Caller, _node: VfsNode, _out: AttrRecord): Awaitable<Result<VfsNode>> {
     return -ENOSYS;
+  }
+
+  /** What names the file for good. Errors: EOPNOTSUPP where there is no such thing. */
+  identify(_node: VfsNode): Awaitable<Result<FileIdentifier>> {
+    return -EOPNOTSUPP;
+  }
+
+  /** Attributes of the file of this name. Errors: ESTALE when it is gone, EOPNOTSUPP. */
+  statIdentified(_file: FileIdentifier, _out: AttrRecord): Awaitable<Status> {
+    return -EOPNOTSUPP;
   }
 
   /**

@@ -2,7 +2,7 @@ import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attrib
 import { Backend, type BackendCapabilities } from "./backend.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
-import type { Caller, VfsHandle, VfsNode } from "./node.js";
+import type { Caller, FileIdentifier, VfsHandle, VfsNode } from "./node.js";
 
 /** A backend that passes every operation on to another: the base of wrappers, which override some. */
 export abstract class ForwardingBackend extends Backend {
@@ -152,6 +152,14 @@ export abstract class ForwardingBackend extends Backend {
 
   override parentOf(caller: Caller, node: VfsNode, out: AttrRecord): Awaitable<Result<VfsNode>> {
     return this.inner.parentOf(caller, node, out);
+  }
+
+  override identify(node: VfsNode): Awaitable<Result<FileIdentifier>> {
+    return this.inner.identify(node);
+  }
+
+  override statIdentified(file: FileIdentifier, out: AttrRecord): Awaitable<Status> {
+    return this.inner.statIdentified(file, out);
   }
 
   override ioctl(

@@ -40,6 +40,16 @@ export type BoundFile =
   /** A file of a memory arena, by the native arena object and the file's number in it. */
   | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean };
 
+/** A name of a file that holds as long as the file exists, over restarts too (name_to_handle_at(2)). */
+export interface FileIdentifier {
+  /** Type of the handle, as the file system numbers them. */
+  readonly type: number;
+  /** The handle. */
+  readonly bytes: Uint8Array;
+  /** UUID of the file system, 16 bytes; zeros where it has none. */
+  readonly fileSystem: Uint8Array;
+}
+
 /** Who asks. The object belongs to the request and is reused after it: do not keep it. */
 export interface Caller {
   uid: number;

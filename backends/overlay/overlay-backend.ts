@@ -39,6 +39,7 @@ import type { Overlay } from "./overlay.js";
 import { remove } from "./removal.js";
 import { rename } from "./rename.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
+import { finishVolatile } from "./work-directory.js";
 import { XattrOperations } from "./xattr-operations.js";
 
 const O_ACCMODE = 3;
@@ -85,7 +86,10 @@ export class OverlayBackend extends XattrOperations {
   }
 
   override async stop(): Promise<void> {
-    const { upper, lowers } = this.#options;
+    const { upper, lowers, isVolatile } = this.#options;
+    if (isVolatile && this.#overlay?.upper !== undefined) {
+      await run(finishVolatile(this.#overlay.upper));
+    }
     for (const { backend } of [...(upper === undefined ? [] : [upper]), ...lowers]) {
       await backend.stop();
     }

@@ -121,9 +121,12 @@ function* translate(
       const at = (end + prefix) >>> 2;
       const low = words[at] as number;
       const high = withHigh(words[at + 1] as number, listing.numberHigh);
+      const links = plus ? (words[(end >>> 2) + ATTR_WORD + Attr.NLINK] as number) : 1;
       const type = (words[at + 5] as number) << DIRENT_TYPE_SHIFT;
       const node =
-        layerNode === undefined ? undefined : yield* nodeOf(overlay, listing, layerNode, type, { low, high });
+        layerNode === undefined
+          ? undefined
+          : yield* nodeOf(overlay, listing, layerNode, type, { low, high }, links);
       if (node !== undefined) {
         overlay.nodes.place(node, parent, name);
         nodes.set(end >>> 2, node);
@@ -183,6 +186,7 @@ function* nodeOf(
   layerNode: VfsNode,
   type: number,
   number: { readonly low: number; readonly high: number },
+  links: number,
 ): Steps<OverlayNode | undefined> {
   const { layer, isUpper } = listing;
   const at = { layer, node: layerNode };
@@ -192,6 +196,11 @@ function* nodeOf(
   const known = overlay.nodes.known(stack);
   if (known !== undefined) {
     return known;
+  }
+  if (links > 1 && type !== S_IFDIR && !isUpper && overlay.upper !== undefined) {
+    // Its copy may be elsewhere.
+    layer.drop(layerNode);
+    return undefined;
   }
   const mayBeRedirected = !isUpper && type === S_IFDIR && layer !== overlay.lowers.at(-1);
   if (mayBeRedirected && (yield* mark(layer, layerNode, overlay.names.redirect)) !== undefined) {

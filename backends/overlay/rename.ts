@@ -15,6 +15,7 @@ import type { VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf } from "./attribute-change.js";
 import { copyUp } from "./copy-up.js";
 import { readEntries } from "./directory-entries.js";
+import { linkUp, nameRemoved } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
 import type { OverlayNode, Place } from "./merged-node.js";
@@ -68,15 +69,27 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
       return status;
     }
   }
+  for (const [node, place] of [
+    [move.source, from],
+    [move.target, to],
+  ] as const) {
+    status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
+    if (status < 0) {
+      return status;
+    }
+  }
   status = yield* markDirectories(overlay, upper, move);
   if (status < 0) {
     return status;
   }
   status = move.exchange ? yield* swap(overlay, upper, move) : yield* replace(overlay, upper, move);
-  if (status >= 0) {
-    overlay.nodes.moved(from, to, move.exchange);
+  if (status < 0) {
+    return status;
   }
-  return status;
+  const counted =
+    move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
+  overlay.nodes.moved(from, to, move.exchange);
+  return counted;
 }
 
 function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {

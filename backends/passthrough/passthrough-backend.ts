@@ -1,4 +1,3 @@
-import { constants } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { copyAttributes, posix } from "../../src/native/posix.js";
 import {
@@ -20,6 +19,7 @@ import { HandleOperations } from "./handle-operations.js";
 import { Mounts } from "./mounts.js";
 import { type DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import { NodeTable } from "./node-table.js";
+import { openDirectory } from "./open-directory.js";
 import { maskedMode } from "./umask.js";
 
 const RENAME_NOREPLACE = 1;
@@ -47,6 +47,10 @@ export interface PassthroughOptions {
    * system has them and the process may use them, or "mandatory", which refuses to start without.
    */
   readonly inodeFileHandles?: FileHandleUse;
+  /** Refuse directories that another process of this server has in exclusive use. Default false. */
+  readonly exclusive?: boolean;
+  /** Part of the process's descriptors that this backend may keep open, above 0 and up to 1, which is the default. */
+  readonly descriptorShare?: number;
   /** O_PATH descriptors to keep open at most. Default: half of what the process may have, up to 20,000. */
   readonly descriptorLimit?: number;
   readonly logger: Logger;
@@ -62,6 +66,8 @@ export class PassthroughBackend extends HandleOperations {
   readonly #options: PassthroughOptions;
   readonly #opener: FileOpener;
   readonly #hasXattrs: boolean;
+  /** Descriptors of directories that are locked. */
+  readonly #locks: number[] = [];
   #root: PassthroughNode | undefined;
 
   constructor(options: PassthroughOptions) {
@@ -84,9 +90,10 @@ export class PassthroughBackend extends HandleOperations {
     if (prepared < 0) {
       throw new GatewayError("environment", `cannot open /proc/self/fd: ${getSystemErrorName(prepared)}`);
     }
-    const { sharedDir, descriptorLimit, option = "--shared-dir" } = this.#options;
-    const path = openDirectory(sharedDir, option);
-    const limit = descriptorLimit ?? Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
+    const { sharedDir, descriptorLimit, descriptorShare = 1, option = "--shared-dir" } = this.#options;
+    const path = this.#openDirectory(sharedDir, option);
+    const mostDescriptors = Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
+    const limit = descriptorLimit ?? Math.ceil(mostDescriptors * descriptorShare);
     this.#root = this.nodes.start(path, limit, (root) => this.#fileHandles(root));
     return this.#root;
   }
@@ -94,16 +101,31 @@ export class PassthroughBackend extends HandleOperations {
   /**
    * Opens another directory of the host, outside the share: entries can be renamed between the two. It stays open
    * until the backend stops. To be called after start.
-   * @throws GatewayError that names `option` when it is not a directory that can be opened
+   * @throws GatewayError that names `option` when it cannot be opened, or is on another file system
    */
   attach(path: string, option: string): PassthroughNode {
-    const node = this.nodes.addOpened(openDirectory(path, option));
+    const node = this.nodes.addOpened(this.#openDirectory(path, option));
+    if (this.#root !== undefined && node.dev !== this.#root.dev) {
+      const value = JSON.stringify(path);
+      throw new GatewayError("environment", `${option}: ${value} is on another file system than the layer`);
+    }
     node.known = true;
     return node;
   }
 
+  #openDirectory(path: string, option: string): number {
+    const opened = openDirectory(path, option, this.#options.exclusive ?? false);
+    if (opened.lock >= 0) {
+      this.#locks.push(opened.lock);
+    }
+    return opened.path;
+  }
+
   override stop(): void {
     this.nodes.close();
+    for (const lock of this.#locks.splice(0)) {
+      posix.close(lock);
+    }
   }
 
   override forget(node: PassthroughNode): void {
@@ -401,23 +423,4 @@ export class PassthroughBackend extends HandleOperations {
     }
     return undefined;
   }
-}
-
-/** A path of the host as a descriptor, its attributes in `posix.attr`. */
-function openDirectory(directory: string, option: string): number {
-  const path = posix.openRoot(Buffer.from(directory).toString("latin1"));
-  const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
-  if (path >= 0 && readable >= 0) {
-    posix.close(readable);
-    return path;
-  }
-  if (path >= 0) {
-    posix.close(path);
-  }
-  const reason = getSystemErrorName(path < 0 ? path : readable);
-  const value = JSON.stringify(directory);
-  throw new GatewayError(
-    "environment",
-    `${option}: ${value} is not a directory that can be opened: ${reason}`,
-  );
 }

@@ -1,6 +1,7 @@
 #include "native/posix/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -221,6 +222,8 @@ ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset, bool kill
   }
   return static_cast<ssize_t>(done);
 }
+
+int Lock(int fd) noexcept { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno; }
 
 Medium MediumOf(int fd) noexcept {
   struct statfs info;

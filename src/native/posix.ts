@@ -80,6 +80,8 @@ interface PosixBinding {
   /** attr; ".." as a path only, if it is `root` or below it. The root is its own parent. Errors: ESTALE. */
   openParent(directory: number, root: number): number;
   close(fd: number): number;
+  /** flock(2) of an open file or directory until it is closed. Errors: EAGAIN when another open file has the lock. */
+  lock(fd: number): number;
 
   /** How many descriptors the process may have. */
   descriptorLimit(): number;

@@ -72,14 +72,19 @@ export function manifest(root: string, options: ManifestOptions = {}): string[] 
     if (file.type === "directory") {
       for (const name of readdirSync(`/proc/self/fd/${file.fd}`, "latin1").sort()) {
         const childPath = `${path === "/" ? "" : path}/${name}`;
-        const child = openHostEntry(file.fd, name, childPath);
-        visit(child, childPath);
-        closeSync(child.fd);
+        using(openHostEntry(file.fd, name, childPath), (child) => visit(child, childPath));
       }
     }
   };
-  const top = openHostDirectory(root);
-  visit(top, "/");
-  closeSync(top.fd);
+  using(openHostDirectory(root), (top) => visit(top, "/"));
   return lines;
+}
+
+/** A descriptor that stays open would keep a mount busy. */
+function using(file: HostFile, use: (file: HostFile) => void): void {
+  try {
+    use(file);
+  } finally {
+    closeSync(file.fd);
+  }
 }

@@ -46,7 +46,7 @@ function checkTree(root: string): number {
     const isBefore = contents.equals(before);
     unchanged += isBefore ? 1 : 0;
     // A name changes only after what was appended, more than once if a kill came in between.
-    const added = contents.latin1Slice(before.length);
+    const added = contents.toString("latin1", before.length);
     const isWhole = contents.subarray(0, before.length).equals(before) && /^(added\n)*$/.test(added);
     expect(isWhole && (added !== "" || name.startsWith("f")), `${name}: ${contents.length} bytes`).toBe(true);
     expect(readFileSync(join(root, directory, "inside"), "latin1")).toBe(`${file}`);

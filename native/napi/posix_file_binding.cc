@@ -87,12 +87,6 @@ napi_value Seek(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// lock(fd)
-napi_value Lock(napi_env env, napi_callback_info info) {
-  const PosixCall call(env, info);
-  return call.Return(flock(call.Fd(0), LOCK_EX | LOCK_NB) == 0 ? 0 : -errno);
-}
-
 // readDirectory(fd, offsetLow, offsetHigh, plus, into, capacity): bytes used; notes[0] of `notes`
 // is the count of entries with attributes.
 napi_value ReadDirectory(napi_env env, napi_callback_info info) {
@@ -122,7 +116,6 @@ constexpr PosixFunction kFunctions[] = {
     {"close", Close},
     {"truncate", Truncate},
     {"seek", Seek},
-    {"lock", Lock},
     {"readDirectory", ReadDirectory},
 };
 

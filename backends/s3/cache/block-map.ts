@@ -106,7 +106,13 @@ export class BlockMap {
     }
     const entries = this.#entries.subarray(first * 2, (first + count) * 2);
     const place = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
-    writeSync(this.#fd, new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength), 0, undefined, place);
+    writeSync(
+      this.#fd,
+      new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength),
+      0,
+      undefined,
+      place,
+    );
   }
 
   /** Gives blocks up, before their bytes go. */

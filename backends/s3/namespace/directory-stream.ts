@@ -1,6 +1,6 @@
 import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
-import type { Namespace } from "./namespace.js";
 import { nameOf } from "./names.js";
+import type { Namespace } from "./namespace.js";
 import type { S3Directory } from "./node.js";
 
 /** Entries by their number in the stream, page by page. */
@@ -50,7 +50,11 @@ export class DirectoryStream {
   /** The page with entry `number`, or the last one. Rejects with a StoreError. */
   pageAt(number: number): StreamPage | Promise<StreamPage> {
     const page = this.#page;
-    if (page !== undefined && number >= page.first && (page.isLast || number < page.first + page.entries.length)) {
+    if (
+      page !== undefined &&
+      number >= page.first &&
+      (page.isLast || number < page.first + page.entries.length)
+    ) {
       return page;
     }
     return this.#seek(number);

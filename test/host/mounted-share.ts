@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Gateway, startGateway } from "../support/gateway.js";
+import { type Gateway, type GatewayOptions, startGateway } from "../support/gateway.js";
 
 const BENCH = fileURLToPath(new URL("../../native/bench", import.meta.url));
 const MOUNT_TIMEOUT_MS = 20_000;
@@ -24,9 +24,9 @@ export class MountedShare {
   readonly #mount: ChildProcess;
 
   /** Starts a gateway with these arguments and mounts its share. */
-  static async open(args: readonly string[]): Promise<MountedShare> {
+  static async open(args: readonly string[], options: GatewayOptions = {}): Promise<MountedShare> {
     execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
-    const gateway = await startGateway(args);
+    const gateway = await startGateway(args, options);
     const path = join(gateway.directory, "mount");
     mkdirSync(path);
     const mount = spawn(join(BENCH, "build/vufs-mount"), [gateway.socketPath, path], {

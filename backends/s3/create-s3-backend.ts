@@ -23,7 +23,9 @@ export interface S3ShareOptions
 }
 
 function defaultStagingDirectory({ endpoint, bucket, prefix }: S3ShareOptions): string {
-  const digest = createHash("sha256").update(`${endpoint ?? ""}\0${bucket}\0${prefix}`).digest("hex");
+  const digest = createHash("sha256")
+    .update(`${endpoint ?? ""}\0${bucket}\0${prefix}`)
+    .digest("hex");
   return join(STATE_DIRECTORY, "s3", `${bucket}-${digest.slice(0, 16)}`);
 }
 

@@ -7,8 +7,8 @@ import {
   ENOENT,
   ENOSPC,
   EOPNOTSUPP,
-  ESTALE,
   type Errno,
+  ESTALE,
 } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import { StoreError, type StoreErrorCode } from "./store/object-store.js";

@@ -41,7 +41,7 @@ import { rename } from "./operations/rename.js";
 import { allocate, copyRange, flushFile, seekFile, syncFile, writeFile } from "./operations/write-file.js";
 import { getXattr, listXattrs, removeXattr, setXattr } from "./operations/xattrs.js";
 import type { S3BackendOptions } from "./options.js";
-import { startShare, type StartedShare } from "./start.js";
+import { type StartedShare, startShare } from "./start.js";
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;

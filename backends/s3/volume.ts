@@ -1,11 +1,10 @@
 import type { AttributeStore } from "./attributes/attribute-store.js";
-import { InodeNumbers } from "./namespace/inode-numbers.js";
-import { ROOT_INO } from "./namespace/inode-numbers.js";
+import type { ObjectCache } from "./cache/object-cache.js";
+import { InodeNumbers, ROOT_INO } from "./namespace/inode-numbers.js";
 import { S3Directory } from "./namespace/node.js";
 import { FRESHNESS, type Freshness, type S3BackendOptions } from "./options.js";
 import type { StagingArea } from "./staging/staging.js";
 import type { ObjectStore, StoreFeatures } from "./store/object-store.js";
-import type { ObjectCache } from "./cache/object-cache.js";
 
 /** What the parts of a started share have in common. */
 export class S3Volume {

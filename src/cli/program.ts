@@ -31,7 +31,10 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--endpoint <url>", "server other than AWS (s3)"],
   ["--path-style", "the bucket is in the path of URLs and not in the host name (s3)"],
   ["--anonymous", "do not sign requests: public buckets (s3)"],
-  ["--cache-dir <dir>", "directory for what was read of objects, kept for the next start (s3; default: temporary)"],
+  [
+    "--cache-dir <dir>",
+    "directory for what was read of objects, kept for the next start (s3; default: temporary)",
+  ],
   ["--cache-size <size>", "most bytes of it (s3; default: 10GiB, 1GiB when temporary)"],
   [
     "--staging-dir <dir>",

@@ -26,9 +26,7 @@ const endpoint = z
   .check(z.regex(/^https?:\/\/[^\s/]+\/?$/, { error: endpointError }));
 
 const regionError = "a region such as eu-central-1";
-const region = z
-  .string({ error: regionError })
-  .check(z.regex(/^[a-z0-9-]{1,64}$/, { error: regionError }));
+const region = z.string({ error: regionError }).check(z.regex(/^[a-z0-9-]{1,64}$/, { error: regionError }));
 
 /** What a share has whose files are objects of a bucket. */
 export const s3Fields = {
@@ -41,19 +39,25 @@ export const s3Fields = {
   pathStyle: z._default(flag, false).check(z.describe("The bucket is in the path of URLs, not in the host")),
   anonymous: z._default(flag, false).check(z.describe("Requests are not signed")),
   cacheDir: z.optional(
-    path.check(z.describe("Directory for blocks of objects, kept for the next start; temporary unless given")),
+    path.check(
+      z.describe("Directory for blocks of objects, kept for the next start; temporary unless given"),
+    ),
   ),
   cacheSize: z.optional(
     size.check(z.describe("Most bytes of the cache. Default 10GiB, 1GiB without a cache directory")),
   ),
   stagingDir: z.optional(
     path.check(
-      z.describe("Directory for changes that are not in the bucket yet; below /var/lib/virtiofs-gateway unless given"),
+      z.describe(
+        "Directory for changes that are not in the bucket yet; below /var/lib/virtiofs-gateway unless given",
+      ),
     ),
   ),
   fsync: z
     ._default(oneOf(FSYNC_MODES), "remote")
-    .check(z.describe("Where data is when fsync returns: remote in the bucket, local in the staging directory")),
+    .check(
+      z.describe("Where data is when fsync returns: remote in the bucket, local in the staging directory"),
+    ),
   consistency: z
     ._default(oneOf(CONSISTENCY_MODES), "close-to-open")
     .check(z.describe("How long what the bucket said holds: strict 0, close-to-open 1 s, cached 1 min")),

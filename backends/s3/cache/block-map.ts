@@ -106,7 +106,13 @@ export class BlockMap {
     }
     const entries = this.#entries.subarray(first * 2, (first + count) * 2);
     const place = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
-    writeSync(this.#fd, new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength), 0, undefined, place);
+    writeSync(
+      this.#fd,
+      new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength),
+      0,
+      undefined,
+      place,
+    );
   }
 
   /** Gives blocks up, before their bytes go. */
@@ -123,9 +129,9 @@ export class BlockMap {
 
   /** Has native code tell of reads that end behind `offset`; infinity: of none, 0: of all. */
   setTripwire(offset: number): void {
-    const isFinite = Number.isFinite(offset);
-    this.control[Control.TRIPWIRE] = isFinite ? offset % 2 ** 32 : 0xffff_ffff;
-    this.control[Control.TRIPWIRE + 1] = isFinite ? Math.floor(offset / 2 ** 32) : 0xffff_ffff;
+    const hasOne = Number.isFinite(offset);
+    this.control[Control.TRIPWIRE] = hasOne ? offset % 2 ** 32 : 0xffff_ffff;
+    this.control[Control.TRIPWIRE + 1] = hasOne ? Math.floor(offset / 2 ** 32) : 0xffff_ffff;
   }
 
   #load(header: Header): void {

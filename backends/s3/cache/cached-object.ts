@@ -1,6 +1,6 @@
 import { readSync } from "node:fs";
 import { posix } from "../../../src/native/posix.js";
-import { StoreError, type ObjectStore } from "../store/object-store.js";
+import { type ObjectStore, StoreError } from "../store/object-store.js";
 import type { BlockMap } from "./block-map.js";
 import type { MemoryBudget } from "./memory-budget.js";
 

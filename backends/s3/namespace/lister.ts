@@ -105,8 +105,7 @@ export async function listPage(
   }
   const { lastKey, more } = end;
   // What comes next is behind everything below a directory, not only behind its own key.
-  const next =
-    more && lastKey !== undefined ? (prefixes.has(lastKey) ? lastKey + LAST : lastKey) : undefined;
+  const next = more && lastKey !== undefined ? (prefixes.has(lastKey) ? lastKey + LAST : lastKey) : undefined;
   return { entries, next, askedMs };
 }
 

@@ -363,7 +363,12 @@ export class Namespace {
     const source = staged?.source;
     if (source !== undefined) {
       return attributes.ask(source.key).then(
-        (info) => this.#accept(file, info?.attributes ?? NO_METADATA, info?.lastModifiedMs ?? staged?.modifiedMs ?? 0),
+        (info) =>
+          this.#accept(
+            file,
+            info?.attributes ?? NO_METADATA,
+            info?.lastModifiedMs ?? staged?.modifiedMs ?? 0,
+          ),
         (error: unknown) => errnoOf(error, options.logger),
       );
     }
@@ -430,10 +435,7 @@ export class Namespace {
   }
 
   #loadDirectory(directory: S3Directory): Awaitable<Status> {
-    if (
-      directory.attributes !== undefined &&
-      this.volume.isFresh(directory.attributesMs)
-    ) {
+    if (directory.attributes !== undefined && this.volume.isFresh(directory.attributesMs)) {
       return 0;
     }
     const { area, attributes, options } = this.volume;

@@ -123,13 +123,7 @@ export class S3Directory extends S3Node {
   /** For the root: the share's prefix. */
   readonly #rootKey: string;
 
-  constructor(
-    parent: S3Directory | undefined,
-    name: string,
-    component: string,
-    ino: number,
-    rootKey = "",
-  ) {
+  constructor(parent: S3Directory | undefined, name: string, component: string, ino: number, rootKey = "") {
     super(parent, name, component, ino);
     this.#rootKey = rootKey;
   }

@@ -1,6 +1,6 @@
 import type { SourceObject, StagedFile, StagingEvents } from "../staging/staging.js";
-import type { Namespace } from "./namespace.js";
 import { nameOf } from "./names.js";
+import type { Namespace } from "./namespace.js";
 import { S3Directory, S3File } from "./node.js";
 
 /** The living directory that holds a key, and the key's name in it. */

@@ -8,7 +8,7 @@ import type { ListedEntry } from "./directory-listing.js";
 import { DirectoryStream, type StreamPage } from "./directory-stream.js";
 import { hashKey } from "./inode-numbers.js";
 import type { Namespace } from "./namespace.js";
-import { S3Directory, S3File, type S3Node, typeBits } from "./node.js";
+import { S3Directory, type S3File, type S3Node, typeBits } from "./node.js";
 
 const DOTS = 2;
 const TYPE_SHIFT = 12;

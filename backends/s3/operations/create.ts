@@ -1,17 +1,11 @@
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "../../../src/vfs/attributes.js";
-import {
-  EEXIST,
-  EILSEQ,
-  ENAMETOOLONG,
-  ENOENT,
-  type Result,
-} from "../../../src/vfs/errno.js";
+import { EEXIST, EILSEQ, ENAMETOOLONG, ENOENT, type Result } from "../../../src/vfs/errno.js";
 import type { Caller } from "../../../src/vfs/node.js";
 import { type FileAttributes, NO_XATTRS, timeNow, typeOf } from "../attributes/file-attributes.js";
 import { writeAttributes } from "../attributes/write-metadata.js";
 import { DirectoryListing } from "../namespace/directory-listing.js";
-import type { Namespace } from "../namespace/namespace.js";
 import { keyPartOf } from "../namespace/names.js";
+import type { Namespace } from "../namespace/namespace.js";
 import type { S3Directory, S3File, S3Node } from "../namespace/node.js";
 import type { StagedFile } from "../staging/staging.js";
 
@@ -138,9 +132,7 @@ export async function createDirectory(
 ): Promise<Result<S3Node>> {
   const component = await freeComponent(namespace, creation);
   const made =
-    typeof component === "number"
-      ? component
-      : make<S3Directory>(namespace, caller, creation, component);
+    typeof component === "number" ? component : make<S3Directory>(namespace, caller, creation, component);
   if (typeof made === "number") {
     return made;
   }
@@ -176,4 +168,3 @@ export async function createSymlink(
   made.staged.release();
   return written < 0 ? written : made.node;
 }
-

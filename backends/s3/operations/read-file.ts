@@ -98,11 +98,7 @@ async function readReplacement(
 }
 
 /** All bytes of a small object or staged file, such as a symbolic link. */
-export async function readWhole(
-  volume: S3Volume,
-  file: S3File,
-  limitBytes: number,
-): Promise<Result<Buffer>> {
+export async function readWhole(volume: S3Volume, file: S3File, limitBytes: number): Promise<Result<Buffer>> {
   const into = Buffer.alloc(limitBytes);
   if (file.staged?.dataChanged === true) {
     const count = await file.staged.read(0, into);

@@ -1,14 +1,7 @@
-import {
-  EISDIR,
-  ENOTDIR,
-  ENOTEMPTY,
-  EBUSY,
-  type Result,
-  type Status,
-} from "../../../src/vfs/errno.js";
+import { EBUSY, EISDIR, ENOTDIR, ENOTEMPTY, type Result, type Status } from "../../../src/vfs/errno.js";
 import { timeNow } from "../attributes/file-attributes.js";
-import { FOLDER_SUFFIX } from "../namespace/lister.js";
 import { DirectoryListing } from "../namespace/directory-listing.js";
+import { FOLDER_SUFFIX } from "../namespace/lister.js";
 import type { Namespace } from "../namespace/namespace.js";
 import { S3Directory, type S3File } from "../namespace/node.js";
 
@@ -75,11 +68,7 @@ export function removeNode(namespace: Namespace, file: S3File): void {
 }
 
 /** unlink(2). -EISDIR. */
-export async function removeFile(
-  namespace: Namespace,
-  parent: S3Directory,
-  name: string,
-): Promise<Status> {
+export async function removeFile(namespace: Namespace, parent: S3Directory, name: string): Promise<Status> {
   const found = await namespace.child(parent, name);
   if (typeof found === "number") {
     return found;

@@ -1,8 +1,8 @@
 import {
   EEXIST,
+  EILSEQ,
   EINVAL,
   EISDIR,
-  EILSEQ,
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
@@ -12,8 +12,8 @@ import {
   type Status,
 } from "../../../src/vfs/errno.js";
 import { timeNow } from "../attributes/file-attributes.js";
-import type { Namespace } from "../namespace/namespace.js";
 import { keyPartOf } from "../namespace/names.js";
+import type { Namespace } from "../namespace/namespace.js";
 import { isWithin, S3Directory, S3File, type S3Node } from "../namespace/node.js";
 import type { Move } from "../staging/staging.js";
 import { isEmpty, keepDirectory } from "./remove.js";
@@ -49,7 +49,12 @@ async function findEnds(namespace: Namespace, from: Place, to: Place): Promise<R
 }
 
 /** Why the rename cannot be, in Linux' order, or 0. */
-async function refusal(namespace: Namespace, { source, target }: Ends, from: Place, to: Place): Promise<Status> {
+async function refusal(
+  namespace: Namespace,
+  { source, target }: Ends,
+  from: Place,
+  to: Place,
+): Promise<Status> {
   if (source instanceof S3Directory && isWithin(to.parent, source)) {
     return -EINVAL;
   }
@@ -69,12 +74,19 @@ async function refusal(namespace: Namespace, { source, target }: Ends, from: Pla
 }
 
 /** The objects of the bucket below a directory that are still there and not staged. -EXDEV: too many. */
-async function objectsBelow(namespace: Namespace, from: string, to: string): Promise<Result<readonly Move[]>> {
+async function objectsBelow(
+  namespace: Namespace,
+  from: string,
+  to: string,
+): Promise<Result<readonly Move[]>> {
   const { area, store } = namespace.volume;
   const moves: Move[] = [];
   let continuationToken: string | undefined;
   do {
-    const page = await store.list({ prefix: from, ...(continuationToken !== undefined && { continuationToken }) });
+    const page = await store.list({
+      prefix: from,
+      ...(continuationToken !== undefined && { continuationToken }),
+    });
     for (const { key, etag, size } of page.objects) {
       if (!area.isRemoved(key) && area.find(key) === undefined) {
         moves.push({ object: { key, etag, size }, to: to + key.slice(from.length) });
@@ -116,7 +128,12 @@ async function moveDirectory(namespace: Namespace, directory: S3Directory, targe
   return status;
 }
 
-async function moveFile(namespace: Namespace, file: S3File, target: S3File | undefined, key: string): Promise<Status> {
+async function moveFile(
+  namespace: Namespace,
+  file: S3File,
+  target: S3File | undefined,
+  key: string,
+): Promise<Status> {
   const { area } = namespace.volume;
   const source = file.staged ?? (file.object && { key: file.key, ...file.object });
   if (source === undefined) {
@@ -133,7 +150,9 @@ async function moveFile(namespace: Namespace, file: S3File, target: S3File | und
 /** Moves the inode to its new name. */
 function relink(namespace: Namespace, node: S3Node, from: Place, to: Place, component: string): void {
   const { object, key } =
-    node instanceof S3File ? { object: node.object, key: to.parent.key + component } : { object: undefined, key: "" };
+    node instanceof S3File
+      ? { object: node.object, key: to.parent.key + component }
+      : { object: undefined, key: "" };
   from.parent.children.delete(from.name);
   node.parent = to.parent;
   node.name = to.name;

@@ -1,4 +1,4 @@
-import { type Status } from "../../../src/vfs/errno.js";
+import type { Status } from "../../../src/vfs/errno.js";
 import type { FileAttributes, Time } from "../attributes/file-attributes.js";
 import { writeAttributes } from "../attributes/write-metadata.js";
 import { S3Directory, S3File, type S3Node } from "../namespace/node.js";

@@ -3,8 +3,8 @@ import {
   EBADF,
   EFBIG,
   EINVAL,
-  EOPNOTSUPP,
   ENXIO,
+  EOPNOTSUPP,
   type Result,
   type Status,
 } from "../../../src/vfs/errno.js";
@@ -23,7 +23,7 @@ const ALLOCATE_MODES = 1 | 2 | 16;
 const COPY_BYTES = 2 ** 20;
 /** A copy answers after this much and is asked again for the rest. */
 const COPY_AT_ONCE_BYTES = 16 * 2 ** 20;
-const MAX_OBJECT_BYTES = 5n * 1n << 40n;
+const MAX_OBJECT_BYTES = (5n * 1n) << 40n;
 
 /** Contents have changed: times, and what unprivileged writers take away. */
 function changed(caller: Caller, handle: S3FileHandle): void {
@@ -35,11 +35,7 @@ function changed(caller: Caller, handle: S3FileHandle): void {
 }
 
 /** Applies `changed` when the operation succeeds. */
-function whenChanged(
-  caller: Caller,
-  handle: S3FileHandle,
-  operation: Awaitable<Status>,
-): Awaitable<Status> {
+function whenChanged(caller: Caller, handle: S3FileHandle, operation: Awaitable<Status>): Awaitable<Status> {
   const finish = (status: Status): Status => {
     if (status >= 0) {
       changed(caller, handle);

@@ -48,6 +48,7 @@
         "native/napi/posix_metadata_binding.cc",
         "native/posix/attributes.cc",
         "native/posix/credentials.cc",
+        "native/posix/directory_listings.cc",
         "native/posix/directory_reader.cc",
         "native/posix/file_handles.cc",
         "native/posix/files.cc",

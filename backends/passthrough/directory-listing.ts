@@ -27,7 +27,7 @@ export function listDirectory(nodes: NodeTable, handle: DirectoryHandle, sink: D
     const position = notes[note + Note.POSITION] as number;
     const node = entryNode(nodes, handle.node, sink, position, note);
     if (node !== undefined) {
-      node.known = true;
+      nodes.know(node);
       sink.referenceAt(position, node);
     }
   }

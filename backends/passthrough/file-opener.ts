@@ -91,8 +91,7 @@ export class FileOpener {
     if (!node.isDirectory) {
       return -ENOTDIR;
     }
-    const path = this.#nodes.pin(node);
-    const fd = path < 0 ? path : this.#nodes.limited(posix.reopen(path, O_RDONLY | O_DIRECTORY));
+    const fd = this.#nodes.open(node, O_RDONLY | O_DIRECTORY);
     if (fd < 0) {
       return fd;
     }
@@ -105,9 +104,8 @@ export class FileOpener {
     if (!node.isRegular) {
       return node.isDirectory ? -EISDIR : node.isSymlink ? -ELOOP : -ENXIO;
     }
-    const path = this.#nodes.pin(node);
     const kill = caller.clearsPrivileges && (how.bits & O_TRUNC) !== 0 ? 1 : 0;
-    const fd = path < 0 ? path : this.#nodes.limited(posix.reopen(path, how.bits, kill));
+    const fd = this.#nodes.open(node, how.bits, kill);
     return fd < 0 ? fd : this.#handle(node, fd, how);
   }
 

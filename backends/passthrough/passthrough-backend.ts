@@ -13,7 +13,7 @@ import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
 import { EINVAL, ENOSYS } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
-import type { Caller } from "../../src/vfs/node.js";
+import type { Caller, FileIdentifier } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
 import { FileOpener } from "./file-opener.js";
 import { HandleOperations } from "./handle-operations.js";
@@ -27,6 +27,10 @@ const RENAME_EXCHANGE = 2;
 
 /** Most descriptors to keep when the process may have far more: each is kernel memory that cannot be reclaimed. */
 const MOST_DESCRIPTORS = 20_000;
+/** Longer targets of symbolic links are read each time. */
+const KEPT_TARGET_BYTES = 128;
+/** Forgotten files to remember for lookups by id, at some 300 bytes each. */
+const MOST_RETAINED = 1 << 16;
 const POSIX_ACL_ACCESS = "system.posix_acl_access";
 
 export type FileHandleUse = "never" | "prefer" | "mandatory";
@@ -34,6 +38,8 @@ export type FileHandleUse = "never" | "prefer" | "mandatory";
 export interface PassthroughOptions {
   /** The directory to serve; symbolic links on the way to it are followed. */
   readonly sharedDir: string;
+  /** The option that messages name, when the directory was not given by --shared-dir. */
+  readonly option?: string;
   /** Serve extended attributes. Off, the guest is told once that there are none. */
   readonly xattr: boolean;
   /** Keep POSIX ACLs and let default ones count instead of the caller's umask; implies `xattr`. Default false. */
@@ -82,28 +88,34 @@ export class PassthroughBackend extends HandleOperations {
     if (prepared < 0) {
       throw new GatewayError("environment", `cannot open /proc/self/fd: ${getSystemErrorName(prepared)}`);
     }
-    const { sharedDir, descriptorLimit } = this.#options;
-    const path = posix.openRoot(Buffer.from(sharedDir).toString("latin1"));
-    const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
-    if (path < 0 || readable < 0) {
-      const reason = getSystemErrorName(path < 0 ? path : readable);
-      if (path >= 0) {
-        posix.close(path);
-      }
-      const value = JSON.stringify(sharedDir);
-      throw new GatewayError(
-        "environment",
-        `--shared-dir: ${value} is not a directory that can be opened: ${reason}`,
-      );
-    }
-    posix.close(readable);
+    const { sharedDir, descriptorLimit, option = "--shared-dir" } = this.#options;
+    const path = openDirectory(sharedDir, option);
     const limit = descriptorLimit ?? Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
     this.#root = this.nodes.start(path, limit, (root) => this.#fileHandles(root));
     return this.#root;
   }
 
+  /**
+   * Opens another directory of the host, outside the share: entries can be renamed between the two. It stays open
+   * until the backend stops. To be called after start.
+   * @throws GatewayError that names `option` when it is not a directory that can be opened
+   */
+  attach(path: string, option: string): PassthroughNode {
+    const node = this.nodes.addOpened(openDirectory(path, option));
+    node.known = true;
+    return node;
+  }
+
   override stop(): void {
     this.nodes.close();
+  }
+
+  override retain(node: PassthroughNode): boolean {
+    return this.nodes.retain(node);
+  }
+
+  override get retainLimit(): number {
+    return MOST_RETAINED;
   }
 
   override forget(node: PassthroughNode): void {
@@ -118,9 +130,17 @@ export class PassthroughBackend extends HandleOperations {
     if (status < 0) {
       return status;
     }
-    const [blocks, blocksFree, blocksAvailable, files, filesFree, blockSize, fragmentSize, nameLength] =
-      posix.statistics as unknown as [number, number, number, number, number, number, number, number];
-    return { blocks, blocksFree, blocksAvailable, files, filesFree, blockSize, fragmentSize, nameLength };
+    const { statistics } = posix;
+    return {
+      blocks: statistics[0] as number,
+      blocksFree: statistics[1] as number,
+      blocksAvailable: statistics[2] as number,
+      files: statistics[3] as number,
+      filesFree: statistics[4] as number,
+      blockSize: statistics[5] as number,
+      fragmentSize: statistics[6] as number,
+      nameLength: statistics[7] as number,
+    };
   }
 
   override lookup(
@@ -165,8 +185,15 @@ export class PassthroughBackend extends HandleOperations {
     if (!node.isSymlink) {
       return -EINVAL;
     }
+    if (node.target !== undefined) {
+      return node.target;
+    }
     const fd = this.nodes.pin(node);
-    return fd < 0 ? fd : posix.readLink(fd);
+    const target = fd < 0 ? fd : posix.readLink(fd);
+    if (typeof target === "string" && target.length <= KEPT_TARGET_BYTES) {
+      node.target = target;
+    }
+    return target;
   }
 
   override mknod(
@@ -296,6 +323,18 @@ export class PassthroughBackend extends HandleOperations {
     return this.#give(this.nodes.parentOf(node), out);
   }
 
+  override identify(node: PassthroughNode): Result<FileIdentifier> {
+    return this.nodes.identify(node);
+  }
+
+  override statIdentified(file: FileIdentifier, out: AttrRecord): Status {
+    const status = this.nodes.statIdentified(file);
+    if (status >= 0) {
+      copyAttributes(out);
+    }
+    return status;
+  }
+
   override opendir(_caller: Caller, node: PassthroughNode): Result<DirectoryHandle> {
     return this.#opener.openDirectory(node);
   }
@@ -335,7 +374,7 @@ export class PassthroughBackend extends HandleOperations {
   #give(node: Result<PassthroughNode>, out: AttrRecord): Result<PassthroughNode> {
     if (typeof node !== "number") {
       copyAttributes(out);
-      node.known = true;
+      this.nodes.know(node);
     }
     return node;
   }
@@ -343,7 +382,7 @@ export class PassthroughBackend extends HandleOperations {
   #opened(handle: Result<FileHandle>, out: AttrRecord): Result<FileHandle> {
     if (typeof handle !== "number") {
       copyAttributes(out);
-      handle.node.known = true;
+      this.nodes.know(handle.node);
     }
     return handle;
   }
@@ -389,4 +428,23 @@ export class PassthroughBackend extends HandleOperations {
     }
     return undefined;
   }
+}
+
+/** A path of the host as a descriptor, its attributes in `posix.attr`. */
+function openDirectory(directory: string, option: string): number {
+  const path = posix.openRoot(Buffer.from(directory).toString("latin1"));
+  const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
+  if (path >= 0 && readable >= 0) {
+    posix.close(readable);
+    return path;
+  }
+  if (path >= 0) {
+    posix.close(path);
+  }
+  const reason = getSystemErrorName(path < 0 ? path : readable);
+  const value = JSON.stringify(directory);
+  throw new GatewayError(
+    "environment",
+    `${option}: ${value} is not a directory that can be opened: ${reason}`,
+  );
 }

@@ -55,11 +55,10 @@ napi_value Submit(const PosixCall& call, Work work) {
 
 int64_t Status(int64_t result) { return result < 0 ? -errno : result; }
 
-// fsyncNow(fd, dataOnly): a number; EAGAIN where it may wait
+// fsyncNow(fd, dataOnly): a number, for files in memory
 napi_value FsyncNow(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const int fd = call.Fd(0);
-  if (posix::MediumOf(fd) != posix::Medium::kMemory) return call.Return(-EAGAIN);
   return call.Return(static_cast<int>(Status(call.Int32(1) == 1 ? fdatasync(fd) : fsync(fd))));
 }
 

@@ -1,6 +1,7 @@
 import { defaultCacheSize } from "../config/s3-fields.js";
 import type {
   MemoryShareConfig,
+  OverlayShareConfig,
   PassthroughShareConfig,
   S3ShareConfig,
   ShareConfig,
@@ -35,6 +36,18 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
   });
 }
 
+async function createOverlay(config: OverlayShareConfig, logger: Logger): Promise<Backend> {
+  const { OverlayBackend } = await import("../../backends/overlay/overlay-backend.js");
+  const { lowerSource, upperSource, xattrNamespace } = await import("./overlay-layers.js");
+  return new OverlayBackend({
+    lowers: config.lower.map((path) => lowerSource(path, config, logger)),
+    upper: config.upper === undefined ? undefined : upperSource(config.upper, config, logger),
+    xattrNamespace: xattrNamespace(config.overlayXattr),
+    redirectDir: config.redirectDir === "on",
+    isVolatile: config.volatile,
+  });
+}
+
 async function createS3(config: S3ShareConfig, logger: Logger): Promise<Backend> {
   const { createS3Backend } = await import("../../backends/s3/create-s3-backend.js");
   return createS3Backend({
@@ -63,6 +76,8 @@ function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
       return createPassthrough(config, logger);
     case "memory":
       return createMemory(config, logger);
+    case "overlay":
+      return createOverlay(config, logger);
     case "s3":
       return createS3(config, logger);
   }

@@ -13,6 +13,9 @@ option wins.
 Exit codes: 0 after the front-end disconnected, 1 for an error of the host or
 the front-end and after SIGTERM, SIGINT or SIGHUP, 2 for a wrong command line.
 
+"virtiofs-gateway layer --help" tells how to import layers of images and to
+export a writable layer as one.
+
 Examples:
   virtiofs-gateway --socket-path /run/vm1-fs.sock --shared-dir /srv/vm1
   virtiofs-gateway --socket-path /run/vm1-tmp.sock --backend memory --size 1GiB`;
@@ -20,11 +23,23 @@ Examples:
 const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--socket-path <path>", "unix socket to listen on; an old socket nobody serves is replaced"],
   ["--shared-dir <dir>", "host directory to share (passthrough)"],
-  ["--backend <name>", "what is behind the share: passthrough, memory or s3 (default: passthrough)"],
+  ["--backend <name>", "what is behind the share: passthrough, memory, overlay or s3 (default: passthrough)"],
   ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
   ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
   ["--save <tar>", "archive that the share is saved as when it ends; .gz or .tgz compresses (memory)"],
+  ["--lower <dir>", "layer that is never changed; repeat it, the one on top first (overlay)"],
+  [
+    "--upper <layer>",
+    "layer that takes all changes, a directory or memory:<size>; none: read-only (overlay)",
+  ],
+  ["--work <dir>", "empty directory on the upper layer's file system (overlay; default: <upper>.work)"],
+  [
+    "--redirect-dir <switch>",
+    "on or off: directories of lower layers can be renamed, else EXDEV (overlay; default: on)",
+  ],
+  ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
+  ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
   ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],
   ["--prefix <prefix>", "only keys with this prefix, such as vm1/ (s3)"],
   ["--region <name>", "region of the bucket (s3; default: found out)"],
@@ -113,7 +128,7 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
 ];
 
 /** What the user gave, by setting name; nothing is checked and no default filled in. */
-export type RawOptions = Record<string, string | boolean | undefined>;
+export type RawOptions = Record<string, string | boolean | string[] | undefined>;
 
 /** Long names of all options, for suggestions. */
 export function optionNames(program: Command): string[] {
@@ -121,21 +136,28 @@ export function optionNames(program: Command): string[] {
   return [...names, "--help"];
 }
 
-/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
-export function createProgram(): Command {
-  const program = new Command("virtiofs-gateway")
-    .description(DESCRIPTION)
-    .usage("--socket-path <path> --shared-dir <dir> [options]")
+/** A command that throws CommanderError and prints no error itself. */
+export function quiet(command: Command): Command {
+  return command
     .allowExcessArguments(false)
     .showSuggestionAfterError(false)
     .configureOutput({ outputError: () => {} })
     .exitOverride()
-    .helpOption("-h, --help", "print this help and exit")
+    .helpOption("-h, --help", "print this help and exit");
+}
+
+/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
+export function createProgram(): Command {
+  const program = quiet(new Command("virtiofs-gateway"))
+    .description(DESCRIPTION)
+    .usage("--socket-path <path> --shared-dir <dir> [options]")
     .version(`virtiofs-gateway ${packageVersion()}`, "-V, --version", "print the version and exit")
     .addHelpText("after", EXAMPLES);
   for (const [flags, description] of OPTIONS) {
     program.option(flags, description);
   }
+  const lower = program.options.find(({ long }) => long === "--lower");
+  lower?.argParser((path: string, before: string[] | undefined) => [...(before ?? []), path]);
   // virtiofsd's old name; an event keeps "the last one wins" true across both names.
   program.addOption(new Option("--socket <path>").hideHelp());
   program.on("option:socket", (path: string) => program.setOptionValueWithSource("socketPath", path, "cli"));

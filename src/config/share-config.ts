@@ -4,7 +4,7 @@ import { CACHE_POLICY_NAMES } from "./cache-policy.js";
 import { flag, oneOf, path, size, wholeNumber } from "./fields.js";
 import { s3Fields } from "./s3-fields.js";
 
-export const BACKEND_NAMES = ["passthrough", "memory", "s3"] as const;
+export const BACKEND_NAMES = ["passthrough", "memory", "overlay", "s3"] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
 /** I/O pool threads of a share unless configured. */
@@ -142,17 +142,59 @@ const memoryShare = z.strictObject({
   ),
 });
 
+export const OVERLAY_XATTR_MODES = ["auto", "trusted", "user"] as const;
+const SWITCHES = ["on", "off"] as const;
+const MOST_LOWERS = 500;
+
+const layersError = `1 to ${MOST_LOWERS} directories, that on top first`;
+
+const overlayShare = z.strictObject({
+  backend: z.literal("overlay"),
+  ...commonFields,
+  lower: z
+    .array(path, { error: layersError })
+    .check(z.minLength(1, { error: layersError }), z.maxLength(MOST_LOWERS, { error: layersError }))
+    .check(z.describe("Layers that are never changed, the one on top first: host directories")),
+  upper: z.optional(
+    path.check(
+      z.describe("Layer that takes all changes: a host directory, or memory:SIZE; read-only unless given"),
+    ),
+  ),
+  work: z.optional(
+    path.check(
+      z.describe(
+        "Directory on the upper layer's file system where changes are prepared; unless given, beside the upper" +
+          " layer with .work added to its name",
+      ),
+    ),
+  ),
+  redirectDir: z
+    ._default(oneOf(SWITCHES), "on")
+    .check(z.describe("Directories of lower layers can be renamed; off: EXDEV, and programs copy")),
+  volatile: z
+    ._default(flag, false)
+    .check(z.describe("Nothing is synchronised; not to be used after a crash")),
+  overlayXattr: z
+    ._default(oneOf(OVERLAY_XATTR_MODES), "auto")
+    .check(z.describe("Attributes that hold the overlay's own marks: trusted, user, or auto by privilege")),
+});
+
 const s3Share = z.strictObject({ backend: z.literal("s3"), ...commonFields, ...s3Fields });
 
 /** The configuration of one share, as YAML or JSON has it and the command line spells it. */
-export const shareSchema = z.discriminatedUnion("backend", [passthroughShare, memoryShare, s3Share], {
-  error: `one of ${BACKEND_NAMES.join(", ")}`,
-});
+export const shareSchema = z.discriminatedUnion(
+  "backend",
+  [passthroughShare, memoryShare, overlayShare, s3Share],
+  {
+    error: `one of ${BACKEND_NAMES.join(", ")}`,
+  },
+);
 
 /** Names of the settings that each backend knows. */
 export const SETTINGS_OF_BACKEND: Readonly<Record<BackendName, readonly string[]>> = {
   passthrough: Object.keys(passthroughShare.shape),
   memory: Object.keys(memoryShare.shape),
+  overlay: Object.keys(overlayShare.shape),
   s3: Object.keys(s3Share.shape),
 };
 
@@ -160,4 +202,5 @@ export const SETTINGS_OF_BACKEND: Readonly<Record<BackendName, readonly string[]
 export type ShareConfig = Readonly<z.output<typeof shareSchema>>;
 export type PassthroughShareConfig = Extract<ShareConfig, { backend: "passthrough" }>;
 export type MemoryShareConfig = Extract<ShareConfig, { backend: "memory" }>;
+export type OverlayShareConfig = Extract<ShareConfig, { backend: "overlay" }>;
 export type S3ShareConfig = Extract<ShareConfig, { backend: "s3" }>;

@@ -202,6 +202,7 @@ export class FuseSession implements EntryReferencer {
       const nodeHigh = this.#inodes.generationOf(node);
       const place = { index, generation, nodeLow: node.tableIndex, nodeHigh, openFlags };
       this.lane.bind(place, handle.boundFile);
+      handle.rebind = (file) => (file === undefined ? this.lane.unbind(index) : this.lane.bind(place, file));
     }
     words[word] = index;
     words[word + 1] = generation;
@@ -235,7 +236,7 @@ export class FuseSession implements EntryReferencer {
   }
 
   #createInodeTable(): InodeTable {
-    return new InodeTable(this.#root, (node) => this.backend.forget(node));
+    return new InodeTable(this.#root, this.backend);
   }
 
   #dispatch(slot: number): number {
@@ -322,6 +323,7 @@ export class FuseSession implements EntryReferencer {
   #releaseHandle(handles: HandleTable, inodes: InodeTable, handle: VfsHandle, kind: HandleKind): void {
     if (handle.boundFile !== undefined) {
       this.lane.unbind(handle.tableIndex);
+      handle.rebind = undefined;
     }
     this.lockClient.releaseHandle(handle);
     handles.remove(handle);

@@ -88,8 +88,15 @@ interface PosixBinding {
    * little-endian), the handle. Errors, as a number: EOPNOTSUPP.
    */
   handleOf(fd: number): string | number;
-  /** Opens a handle as a path only; `mount` is open on the handle's mount. Errors: ESTALE, EPERM. */
-  openHandle(mount: number, handle: string): number;
+  /** As {@link handleOf}, of what has this name in a directory; the last link is not followed. */
+  handleAt(directory: number, name: string): string | number;
+  /**
+   * Opens a handle with open(2) `flags`: any file with O_PATH, else a regular file or a directory. `mount` is
+   * open on the handle's mount. Errors: ESTALE, EPERM.
+   */
+  openHandle(mount: number, handle: string, flags: number): number;
+  /** The UUID (16 bytes) of the file system that holds `fd`, which is open. Errors: ENOTTY where nobody knows. */
+  fileSystemUuid(fd: number, into: Uint8Array): number;
   /** FS_IOC_GETFLAGS and the like as the caller; bytes stored in `into`. `fd` is open. Errors: ENOTTY. */
   ioctl(
     fd: number,
@@ -173,7 +180,7 @@ interface PosixBinding {
   /** flock(2), exclusive and without waiting; held until the descriptor is closed. Errors: EAGAIN. */
   lock(fd: number): number;
 
-  /** fsync where that cannot wait, else -EAGAIN. */
+  /** fsync of a file in memory, which cannot wait. */
   fsyncNow(fd: number, dataOnly: number): number;
 
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.

@@ -140,7 +140,7 @@ export class ObjectWriter {
     const from = { key, ifMatch: etag, ...(versionId !== undefined && { versionId }) };
     const intent: Intent = { key: target, size, etag, ...(attributes && { metadata: attributes.metadata }) };
     const result = await slots.run(0, () =>
-      this.#send(file, intent, expect, (condition) => store.copy(from, target, attributes, condition)),
+      this.#send(file, intent, expect, (condition) => store.copy(from, target, attributes, condition), true),
     );
     return { snapshot, result };
   }
@@ -187,12 +187,18 @@ export class ObjectWriter {
   }
 
   /** The journal has what is about to be sent, so that its arrival is recognised when the answer gets lost. */
-  async #send(file: LocalFile, intent: Intent, expect: Expectation, send: Send): Promise<PutResult> {
+  async #send(
+    file: LocalFile,
+    intent: Intent,
+    expect: Expectation,
+    send: Send,
+    isCopy = false,
+  ): Promise<PutResult> {
     const { journal } = this.#options;
     const { id, intents } = file.state;
     journal.append({ file: id, set: { intents: [...intents, intent] } });
     try {
-      return await send(await this.#condition(intent.key, expect));
+      return await send(await this.#condition(intent.key, expect, isCopy));
     } catch (err) {
       if (!isStoreError(err, "precondition", "not-found", "no-upload") && !(err instanceof ConflictError)) {
         throw err;
@@ -235,12 +241,13 @@ export class ObjectWriter {
   }
 
   /** What the endpoint checks by itself; where it does not, one look before comes close. */
-  async #condition(key: string, expect: Expectation): Promise<Condition | undefined> {
-    const { createOnly, replaceOnly } = this.#options.features;
+  async #condition(key: string, expect: Expectation, isCopy: boolean): Promise<Condition | undefined> {
+    const { createOnly, replaceOnly, conditionalCopyTarget } = this.#options.features;
     if (expect === ANYTHING) {
       return undefined;
     }
-    if (expect === NOTHING ? createOnly : replaceOnly) {
+    const isHonoured = expect === NOTHING ? createOnly : replaceOnly;
+    if (isHonoured && (conditionalCopyTarget || !isCopy)) {
       return expect === NOTHING ? { ifNoneMatch: "*" } : { ifMatch: expect };
     }
     if (((await this.#find(key))?.etag ?? NOTHING) !== expect) {

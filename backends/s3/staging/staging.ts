@@ -148,7 +148,7 @@ export interface StagingStatus {
  * directory at a time. Made by `openStagingArea`, which replays the journal: what a gateway before left is staged again.
  */
 export interface StagingArea {
-  /** The staged file under a key. */
+  /** The staged file under a key, for use at once: whoever waits in between has to {@link StagedFile.retain} it. */
   find(key: string): StagedFile | undefined;
   /** The key is not to be seen, whatever the bucket says: removed or renamed away. */
   isRemoved(key: string): boolean;

@@ -65,6 +65,11 @@ export class ChainCredentials implements CredentialSource {
       this.#known = await this.#provide({ forceRefresh });
       return this.#known;
     } catch (cause) {
+      const { expiration } = this.#known ?? {};
+      // Renewed in time, the old ones are still good.
+      if (this.#known !== undefined && expiration !== undefined && expiration.getTime() > Date.now()) {
+        return this.#known;
+      }
       const reason = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
       throw new GatewayError("environment", `no AWS credentials: ${reason}`, { cause });
     }

@@ -44,7 +44,8 @@ function explainReply(client: S3Client, failure: ReplyFailure): string {
   }
 }
 
-function explainError(client: S3Client, { message }: StoreError): string {
+function explainError(client: S3Client, { code, message }: StoreError): string {
+  if (code === "access") return message; // there are no credentials
   const { origin } = client.endpoint;
   if (/\bENOTFOUND\b|\bEAI_AGAIN\b/.test(message))
     return `the endpoint ${origin} is not known: its name does not resolve`;

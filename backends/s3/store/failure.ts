@@ -34,6 +34,8 @@ const CODES: Readonly<Record<string, StoreErrorCode>> = {
   KeyTooLongError: "key-too-long",
   QuotaExceeded: "quota",
   NotImplemented: "unsupported",
+  // HEAD has no document to say why; other requests of this kind are not refused so.
+  "HTTP 400": "access",
   BadDigest: "checksum",
   XAmzContentSHA256Mismatch: "checksum",
 };
@@ -61,7 +63,13 @@ const TRANSIENT = new Set([
 ]);
 const TRANSIENT_STATUSES = new Set([408, 429, 500, 502, 503, 504]);
 /** The credentials were good once. */
-const EXPIRED = new Set(["ExpiredToken", "TokenRefreshRequired", "RequestExpired", "InvalidToken"]);
+const EXPIRED = new Set([
+  "ExpiredToken",
+  "TokenRefreshRequired",
+  "RequestExpired",
+  "InvalidToken",
+  "HTTP 400",
+]);
 
 /** Takes an error document apart; a reply without one (HEAD, a proxy) counts by its status. */
 export function readFailure({ status, headers, body }: HttpReply): ReplyFailure {

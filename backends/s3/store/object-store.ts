@@ -41,16 +41,19 @@ export interface ObjectStore {
     condition?: Condition,
   ): Promise<PutResult>;
 
-  /** Removes an object. A key that does not exist is no error, unless `condition` says that it must. */
+  /** Removes an object. A key that does not exist is no error, whatever `condition` says. */
   remove(key: string, condition?: Condition): Promise<void>;
 
   /** Removes up to 1,000 objects in one request; resolves to those that failed. */
   removeMany(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]>;
 
-  /** Begins a multipart upload. Should the answer be lost, an upload may exist that only `listUploads` tells of. */
+  /**
+   * Begins a multipart upload. Should the answer be lost, it rejects with "io" without a second attempt, and an upload
+   * may exist that only `listUploads` tells of.
+   */
   createUpload(key: string, attributes: ObjectAttributes): Promise<string>;
   uploadPart(key: string, uploadId: string, partNumber: number, body: Uint8Array): Promise<PartResult>;
-  /** Makes a part of `length` bytes of an object, from `offset`. */
+  /** Makes a part of `length` bytes of an object, from `offset`. They must all be there. */
   copyPart(
     key: string,
     uploadId: string,
@@ -114,6 +117,8 @@ export interface StoreFeatures {
   readonly conditionalCopy: boolean;
   /** CopyObject honours If-Match and If-None-Match for its target. */
   readonly conditionalCopyTarget: boolean;
+  /** UploadPartCopy honours x-amz-copy-source-if-match; elsewhere the store looks at the source afterwards. */
+  readonly conditionalPartCopy: boolean;
   /** UploadPartCopy works. */
   readonly partCopy: boolean;
   /** Full-object CRC32C or CRC64NVME checksums are checked and returned. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
+import { CHECKSUM_ALGORITHM, CHECKSUM_HEADER, checksumOf } from "./checksum.js";
 import { explainFailure } from "./diagnosis.js";
-import { toStoreError } from "./failure.js";
 import {
   type CopySource,
   NO_ATTRIBUTES,
@@ -9,6 +9,7 @@ import {
   type StoreErrorCode,
   type StoreFeatures,
 } from "./object-store.js";
+import { readListPage } from "./replies.js";
 import type { S3Client } from "./s3-client.js";
 import { childText, parseXml } from "./xml.js";
 
@@ -21,7 +22,8 @@ const FIRST_ATTEMPTS = 3;
 /** What needs writing, for a share that does not write. */
 const READ_ONLY = {
   ...{ createOnly: false, replaceOnly: false, conditionalDelete: false, conditionalCopy: false },
-  ...{ conditionalCopyTarget: false, partCopy: false, checksums: false, writable: false },
+  ...{ conditionalCopyTarget: false, conditionalPartCopy: false, partCopy: false },
+  ...{ checksums: false, writable: false },
 };
 
 /** Whether `attempt` rejects with this code; other errors are thrown on. */
@@ -40,20 +42,25 @@ async function works(attempt: Promise<unknown>): Promise<boolean> {
   return !(await rejects(attempt, "unsupported", "io", "precondition", "access"));
 }
 
-/** {@link ObjectStore.probe} */
+/** {@link ObjectStore.probe} of a share that does not write. */
+export async function probeReading(client: S3Client): Promise<StoreFeatures> {
+  await checkReading(client);
+  // Another object is recognized by its ETag even where the condition is ignored.
+  return { ...READ_ONLY, conditionalRead: true, versioned: await isVersioned(client) };
+}
+
+/** {@link ObjectStore.probe} of a share that writes, or would. */
 export async function probe(
   store: ObjectStore,
   client: S3Client,
-  scratchPrefix: string | undefined,
+  scratchPrefix: string,
 ): Promise<StoreFeatures> {
-  await checkReading(client);
-  const versioned = await isVersioned(client);
-  if (scratchPrefix === undefined) return { ...READ_ONLY, conditionalRead: true, versioned };
+  const reading = await probeReading(client);
   const key = `${scratchPrefix}${randomUUID()}`;
-  const { writable, etag } = await writeScratch(store, key);
-  if (etag === undefined) return { ...READ_ONLY, conditionalRead: true, versioned, writable };
+  const etag = await writeScratch(store, key);
+  if (etag === undefined) return reading;
   try {
-    return { ...(await probeWriting(store, client, key, etag)), versioned, writable };
+    return { ...reading, ...(await probeWriting(store, client, key, etag)), writable: true };
   } finally {
     await Promise.all([key, `${key}.copy`].map((scratch) => store.remove(scratch)));
   }
@@ -64,8 +71,9 @@ async function checkReading(client: S3Client): Promise<void> {
   const query = { "list-type": "2", "max-keys": "1" };
   try {
     const request = { class: "list", method: "GET", query, attempts: FIRST_ATTEMPTS } as const;
-    const { failure } = await client.send(request);
+    const { failure, body } = await client.send(request);
     if (failure !== undefined) throw explainFailure(client, failure);
+    readListPage(body); // whatever else listens there, this is S3
   } catch (error) {
     throw explainFailure(client, error);
   }
@@ -77,11 +85,12 @@ async function isVersioned(client: S3Client): Promise<boolean> {
   return failure === undefined && childText(parseXml(body.toString()), "Status") === "Enabled";
 }
 
-async function writeScratch(store: ObjectStore, key: string): Promise<{ writable: boolean; etag?: string }> {
+/** The ETag of a new object; undefined where writing is not allowed. */
+async function writeScratch(store: ObjectStore, key: string): Promise<string | undefined> {
   try {
-    return { writable: true, etag: (await store.put(key, BODY, NO_ATTRIBUTES)).etag };
+    return (await store.put(key, BODY, NO_ATTRIBUTES)).etag;
   } catch (error) {
-    if (error instanceof StoreError && error.code === "access") return { writable: false };
+    if (error instanceof StoreError && error.code === "access") return undefined;
     throw error;
   }
 }
@@ -103,16 +112,16 @@ async function probeWriting(
   const createOnly = await refuses(store.put(key, BODY, NO_ATTRIBUTES, none));
   const replaceOnly = await refuses(store.put(key, BODY, NO_ATTRIBUTES, wrong));
   const conditionalRead = await refusesStaleRead(client, key);
-  const checksums = await returnsChecksum(client, key);
+  const checksums = await checksChecksums(client, key);
   const conditionalCopy = await refuses(store.copy(stale, copy, undefined));
   await store.put(copy, BODY, NO_ATTRIBUTES);
   const conditionalCopyTarget = await refuses(store.copy({ key, ifMatch: etag }, copy, undefined, none));
-  const partCopy = await probePartCopy(store, key);
+  const parts = await probePartCopy(store, key);
   // The last, as it removes the object where it is ignored.
   const conditionalDelete = await refuses(store.remove(copy, wrong));
   return {
     ...{ createOnly, replaceOnly, conditionalRead, checksums },
-    ...{ conditionalCopy, conditionalCopyTarget, partCopy, conditionalDelete },
+    ...{ conditionalCopy, conditionalCopyTarget, conditionalDelete, ...parts },
   };
 }
 
@@ -123,19 +132,26 @@ async function refusesStaleRead(client: S3Client, key: string): Promise<boolean>
 }
 
 /** A wrong checksum is refused, and the right one comes back. */
-async function returnsChecksum(client: S3Client, key: string): Promise<boolean> {
-  const headers = () => ["x-amz-checksum-mode", "ENABLED"];
-  const request = { class: "head", method: "HEAD", key, headers } as const;
-  const reply = await client.send(request);
-  if (reply.failure !== undefined) throw toStoreError(client.describe(request), reply.failure);
-  return reply.headers["x-amz-checksum-crc32c"] !== undefined;
+async function checksChecksums(client: S3Client, key: string): Promise<boolean> {
+  const wrong = () => ["x-amz-sdk-checksum-algorithm", CHECKSUM_ALGORITHM, CHECKSUM_HEADER, "AAAAAA=="];
+  const written = await client.send({ class: "put", method: "PUT", key, headers: wrong, body: BODY });
+  if (written.failure === undefined) return false;
+  const mode = () => ["x-amz-checksum-mode", "ENABLED"];
+  const { headers } = await client.send({ class: "head", method: "HEAD", key, headers: mode });
+  return headers[CHECKSUM_HEADER] === checksumOf(BODY);
 }
 
-async function probePartCopy(store: ObjectStore, key: string): Promise<boolean> {
+async function probePartCopy(
+  store: ObjectStore,
+  key: string,
+): Promise<Pick<StoreFeatures, "partCopy" | "conditionalPartCopy">> {
   const upload = `${key}.copy`;
   const id = await store.createUpload(upload, NO_ATTRIBUTES);
+  const copyPart = (source: CopySource) => store.copyPart(upload, id, 1, source, 0, BODY.length);
   try {
-    return await works(store.copyPart(upload, id, 1, { key }, 0, BODY.length));
+    const partCopy = await works(copyPart({ key }));
+    const refused = partCopy && (await rejects(copyPart({ key, ifMatch: OTHER_ETAG }), "precondition"));
+    return { partCopy, conditionalPartCopy: refused };
   } finally {
     await store.abortUpload(upload, id);
   }

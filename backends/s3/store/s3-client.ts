@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { CredentialSource } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
 import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure } from "./failure.js";
@@ -38,8 +39,12 @@ export interface S3Request {
   readonly hedged?: boolean;
   /** A success may turn out to be an error document: of what takes the server long. */
   readonly slow?: boolean;
+  /** Asked before another attempt, after a failure that may pass; false makes it StoreError "no-upload". */
+  readonly isStillOpen?: () => Promise<boolean>;
   /** Attempts at most; default: as many as the deadline allows. */
   readonly attempts?: number;
+  /** Not tried again once it may have been carried out: doing it twice leaves something behind. */
+  readonly once?: boolean;
 }
 
 export interface S3Reply extends HttpReply {
@@ -49,6 +54,7 @@ export interface S3Reply extends HttpReply {
   readonly uncertain: boolean;
 }
 
+const MAX_KEY_BYTES = 1024;
 const UNSIGNED = "UNSIGNED-PAYLOAD";
 const EMPTY_SHA256 = createHash("sha256").digest("hex");
 const FIRST_BACKOFF_MS = 50;
@@ -128,6 +134,7 @@ export class S3Client {
    * StoreError "io" at the deadline, and with the signal's reason.
    */
   async send(request: S3Request): Promise<S3Reply> {
+    if (request.key !== undefined) this.#checkKey(request, request.key);
     const deadlineMs = this.#options.deadlineMs * (request.slow === true ? SLOW_FACTOR : 1);
     const deadline = performance.now() + deadlineMs;
     const progress = {
@@ -155,12 +162,22 @@ export class S3Client {
         reason = this.#retryableError(request, error, progress);
       }
       await this.#backOff(request, progress, reason, retryAfterMs);
+      if (request.isStillOpen !== undefined && !(await request.isStillOpen())) {
+        throw new StoreError("no-upload", `${this.describe(request)}: ${reason}, and the upload is gone`);
+      }
     }
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new StoreError("io", "the store is closed"));
     await this.#transport.close();
+  }
+
+  /** What no server takes is not sent: they would say so in many ways. */
+  #checkKey(request: S3Request, key: string): void {
+    if (key.length * 3 > MAX_KEY_BYTES && Buffer.byteLength(key) > MAX_KEY_BYTES) {
+      throw new StoreError("key-too-long", `${this.describe(request)}: longer than ${MAX_KEY_BYTES} bytes`);
+    }
   }
 
   async #isWorthRetrying(failure: ReplyFailure, progress: Progress): Promise<boolean> {
@@ -178,6 +195,7 @@ export class S3Client {
     if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
     if (request.signal?.aborted === true) throw request.signal.reason;
     if (error instanceof StoreError) throw error;
+    if (error instanceof GatewayError) throw new StoreError("access", error.message);
     const { code = "", message = String(error) } = error as { code?: string; message?: string };
     const words = code === "" || message.includes(code) ? message : `${code} ${message}`;
     if (HOPELESS.test(code)) throw new StoreError("io", `${this.describe(request)}: ${words}`);
@@ -195,7 +213,9 @@ export class S3Client {
     const { attempts, deadline } = progress;
     const ceiling = Math.min(MOST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempts - 1));
     const waitMs = retryAfterMs + Math.random() * ceiling;
-    if (performance.now() + waitMs >= deadline || attempts >= (request.attempts ?? Infinity)) {
+    const isLast =
+      attempts >= (request.attempts ?? Infinity) || (request.once === true && progress.uncertain);
+    if (isLast || performance.now() + waitMs >= deadline) {
       throw new StoreError("io", `${this.describe(request)}: ${reason}, after ${attempts} attempts`);
     }
     const signals = [this.#closing.signal, ...(request.signal === undefined ? [] : [request.signal])];
@@ -230,8 +250,7 @@ export class S3Client {
   }
 
   #path({ key, query }: S3Request): { path: string; query: string } {
-    const { basePath } = this.endpoint;
-    const path = key === undefined ? basePath : `${basePath}${encodeKey(key)}`;
+    const path = this.endpoint.basePath + (key === undefined ? "" : encodeKey(key));
     return { path, query: query === undefined ? "" : encodeQuery(query) };
   }
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { attributeHeaders } from "./attributes.js";
 import { CHECKSUM_ALGORITHM, CHECKSUM_HEADER, checksumOf } from "./checksum.js";
-import { codeOf, toStoreError } from "./failure.js";
+import { codeOf, type ReplyFailure, toStoreError } from "./failure.js";
 import { findCompleted, findCopied, findWritten } from "./lost-answers.js";
 import {
   type Condition,
@@ -21,7 +21,7 @@ import {
   type StoreFeatures,
   type UploadedPart,
 } from "./object-store.js";
-import { probe } from "./probe.js";
+import { probe, probeReading } from "./probe.js";
 import { readObject } from "./reading.js";
 import * as replies from "./replies.js";
 import type { S3Client, S3Reply, S3Request } from "./s3-client.js";
@@ -36,6 +36,7 @@ const NOT_IN_XML = /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
   #checksums = true;
+  #conditionalPartCopy = false;
 
   constructor(client: S3Client) {
     this.#client = client;
@@ -46,8 +47,11 @@ export class S3Store implements ObjectStore {
   }
 
   async probe(scratchPrefix: string | undefined): Promise<StoreFeatures> {
+    if (scratchPrefix === undefined) return probeReading(this.#client);
+    this.#checksums = this.#conditionalPartCopy = true; // what is asked for is seen
     const features = await probe(this, this.#client, scratchPrefix);
     this.#checksums = features.checksums;
+    this.#conditionalPartCopy = features.conditionalPartCopy;
     return features;
   }
 
@@ -86,9 +90,9 @@ export class S3Store implements ObjectStore {
   ): Promise<PutResult> {
     const headers = [...attributeHeaders(attributes), ...conditionHeaders(condition)];
     const request: S3Request = { ...put("put", key, [...headers, ...this.#checksumHeaders(body)]), body };
-    const reply = await this.#client.send(request);
-    if (reply.failure === undefined) return replies.readPutHeaders(reply.headers);
-    return this.#conditional(request, reply, condition, () =>
+    const { failure, ...reply } = await this.#client.send(request);
+    if (failure === undefined) return replies.readPutHeaders(reply.headers);
+    return this.#conditional(request, { ...reply, failure }, condition, () =>
       findWritten(this.#client, key, body, attributes),
     );
   }
@@ -104,12 +108,12 @@ export class S3Store implements ObjectStore {
       headers.push("x-amz-metadata-directive", "REPLACE", ...attributeHeaders(attributes));
     if (attributes?.tagging !== undefined) headers.push("x-amz-tagging-directive", "REPLACE");
     const request: S3Request = { ...put("copy", target, headers), slow: true };
-    const reply = await this.#client.send(request);
-    if (reply.failure === undefined) return replies.readPutBody(reply.headers, reply.body);
-    if (/larger than the maximum/.test(reply.failure.text)) {
+    const { failure, ...reply } = await this.#client.send(request);
+    if (failure === undefined) return replies.readPutBody(reply.headers, reply.body);
+    if (/larger than the maximum/.test(failure.text)) {
       throw new StoreError("too-large", `${this.#client.describe(request)}: the source is above 5 GiB`);
     }
-    return this.#conditional(request, reply, condition, () =>
+    return this.#conditional(request, { ...reply, failure }, condition, () =>
       findCopied(this.#client, source, target, attributes),
     );
   }
@@ -118,8 +122,10 @@ export class S3Store implements ObjectStore {
     const headers = conditionHeaders(condition);
     const request: S3Request = { class: "delete", method: "DELETE", key, headers: () => [...headers] };
     const reply = await this.#client.send(request);
-    if (reply.failure === undefined || (reply.failure.status === 404 && condition === undefined)) return;
-    await this.#conditional(request, reply, condition, () => this.#findGone(key));
+    if (reply.failure === undefined || codeOf(reply.failure) === "not-found") return;
+    // Servers differ in what they say of a key that is gone; so does one whose answer was lost.
+    if (codeOf(reply.failure) === "precondition" && (await this.#isGone(key))) return;
+    throw toStoreError(this.#client.describe(request), reply.failure);
   }
 
   async removeMany(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]> {
@@ -157,7 +163,7 @@ export class S3Store implements ObjectStore {
     }
     const query = { uploads: "" };
     const { body } = await this.#succeed({
-      ...{ class: "createUpload", method: "POST", key, query, headers: () => [...headers] },
+      ...{ class: "createUpload", method: "POST", key, query, headers: () => [...headers], once: true },
     });
     return replies.readUploadId(body);
   }
@@ -165,7 +171,7 @@ export class S3Store implements ObjectStore {
   async uploadPart(key: string, uploadId: string, partNumber: number, body: Uint8Array): Promise<PartResult> {
     const query = { partNumber: String(partNumber), uploadId };
     const request = { ...put("uploadPart", key, this.#checksumHeaders(body)), query, body };
-    return replies.readPartHeaders((await this.#succeed(request)).headers);
+    return replies.readPartHeaders((await this.#succeedInUpload(request)).headers);
   }
 
   async copyPart(
@@ -180,6 +186,7 @@ export class S3Store implements ObjectStore {
     const range = `bytes=${offset}-${offset + length - 1}`;
     const headers = [...this.#sourceHeaders(source), "x-amz-copy-source-range", range];
     const { body } = await this.#succeed({ ...put("copyPart", key, headers), query, slow: true });
+    if (source.ifMatch !== undefined && !this.#conditionalPartCopy) await this.#checkSource(source);
     return replies.readPartBody(body);
   }
 
@@ -198,16 +205,28 @@ export class S3Store implements ObjectStore {
     const request: S3Request = {
       ...{ class: "completeUpload", method: "POST", key, query: { uploadId }, slow: true },
       ...{ headers: () => [...headers], body },
+      isStillOpen: () => this.#hasUpload(key, uploadId),
     };
-    const reply = await this.#client.send(request);
-    if (reply.failure === undefined) return replies.readPutBody(reply.headers, reply.body);
-    // Whoever asks again after a restart does not know whether it was done before: never only `uncertain`.
-    const code = codeOf(reply.failure);
-    const found =
-      code === "no-upload" || code === "precondition" || code === "not-found"
-        ? await findCompleted(this.#client, key, parts)
-        : undefined;
-    return found ?? this.#conditional(request, reply, condition);
+    try {
+      const { headers: sent, body: document } = await this.#succeed(request);
+      return replies.readPutBody(sent, document);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      const { code, message, status } = error;
+      if (code !== "no-upload" && code !== "precondition" && code !== "not-found") throw error;
+      // Whoever asks again after a restart does not know either whether it was done before.
+      const found = await findCompleted(this.#client, key, parts);
+      if (found !== undefined) return found;
+      if (code !== "not-found") throw error;
+      throw new StoreError(isReplacement(condition) ? "precondition" : "no-upload", message, status);
+    }
+  }
+
+  /** radosgw answers a completion of what is no upload with InternalError, again and again. */
+  async #hasUpload(key: string, uploadId: string): Promise<boolean> {
+    const query = { uploadId, "max-parts": "1" };
+    const { failure } = await this.#client.send({ class: "listParts", method: "GET", key, query });
+    return failure?.status !== 404;
   }
 
   async abortUpload(key: string, uploadId: string): Promise<void> {
@@ -222,7 +241,7 @@ export class S3Store implements ObjectStore {
     let marker: string | undefined;
     do {
       const query = { uploadId, "part-number-marker": marker };
-      const { body } = await this.#succeed({ class: "listParts", method: "GET", key, query });
+      const { body } = await this.#succeedInUpload({ class: "listParts", method: "GET", key, query });
       const { parts, next } = replies.readParts(body);
       all.push(...parts);
       marker = next;
@@ -259,41 +278,49 @@ export class S3Store implements ObjectStore {
     return reply;
   }
 
+  /** Of what needs no object: radosgw says NoSuchKey when it means the upload. */
+  async #succeedInUpload(request: S3Request): Promise<S3Reply> {
+    const reply = await this.#client.send(request);
+    if (reply.failure === undefined) return reply;
+    const error = toStoreError(this.#client.describe(request), reply.failure);
+    throw error.code === "not-found" ? new StoreError("no-upload", error.message, error.status) : error;
+  }
+
   /**
    * The result of a change that failed: what `find` finds, when the condition does not hold any more because an
    * attempt whose answer was lost had changed the object.
    */
-  async #conditional<Result>(
+  async #conditional(
     request: S3Request,
-    { failure, uncertain }: S3Reply,
+    { failure, uncertain }: S3Reply & { failure: ReplyFailure },
     condition: Condition | undefined,
-    find?: () => Promise<Result | undefined>,
-  ): Promise<Result> {
-    if (failure === undefined) throw new TypeError("there is no failure");
-    const refused =
-      codeOf(failure) === "precondition" || (isReplacement(condition) && failure.status === 404);
-    if (refused && uncertain && condition !== undefined) {
-      const found = await find?.();
-      if (found !== undefined) return found;
-    }
+    find: () => Promise<PutResult | undefined>,
+  ): Promise<PutResult> {
     const error = toStoreError(this.#client.describe(request), failure);
-    // An object to be replaced or removed that is gone is another object than the caller saw.
-    const isGone = isReplacement(condition) && error.code === "not-found";
-    throw isGone ? new StoreError("precondition", error.message, error.status) : error;
+    // An object to be replaced that is gone is another object than the caller saw.
+    const isGone = error.code === "not-found" && isReplacement(condition);
+    if (error.code !== "precondition" && !isGone) throw error;
+    const found = uncertain && condition !== undefined ? await find() : undefined;
+    if (found !== undefined) return found;
+    throw new StoreError("precondition", error.message, error.status);
   }
 
-  async #findGone(key: string): Promise<true | undefined> {
-    try {
-      await this.head(key);
-      return undefined;
-    } catch (error) {
-      if (error instanceof StoreError && error.code === "not-found") return true;
-      throw error;
-    }
+  /** What has this ETag after a copy had it before. */
+  async #checkSource({ key, versionId, ifMatch }: CopySource): Promise<void> {
+    const { etag } = await this.head(key, versionId === undefined ? {} : { versionId });
+    if (etag !== ifMatch)
+      throw new StoreError("precondition", `copyPart of ${JSON.stringify(key)}: its ETag is ${etag}`);
+  }
+
+  async #isGone(key: string): Promise<boolean> {
+    const { failure } = await this.#client.send({ class: "head", method: "HEAD", key });
+    return failure !== undefined && codeOf(failure) === "not-found";
   }
 
   #checksumHeaders(body: Uint8Array): string[] {
-    return this.#checksums ? [CHECKSUM_HEADER, checksumOf(body)] : [];
+    if (!this.#checksums) return [];
+    // radosgw looks at a checksum only when the SDK's header announces it.
+    return ["x-amz-sdk-checksum-algorithm", CHECKSUM_ALGORITHM, CHECKSUM_HEADER, checksumOf(body)];
   }
 
   #sourceHeaders({ key, versionId, ifMatch }: CopySource): string[] {

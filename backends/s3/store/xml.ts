@@ -1,3 +1,5 @@
+import { StoreError } from "./object-store.js";
+
 /** An element of a reply. S3 has either elements or text in one, and no attribute that matters. */
 export interface XmlElement {
   readonly name: string;
@@ -9,8 +11,8 @@ const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&",
 const TAG_NAME = /^[A-Za-z_][\w.-]*/;
 
 /** The reply is not XML as S3 writes it. */
-export class XmlError extends Error {
-  override readonly name = "XmlError";
+function malformed(why: string): StoreError {
+  return new StoreError("io", `the reply is no document of S3: ${why}`);
 }
 
 function expandReferences(text: string): string {
@@ -19,7 +21,7 @@ function expandReferences(text: string): string {
     if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
     if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
     const char = ENTITIES[String(named)];
-    if (char === undefined) throw new XmlError(`unknown entity ${whole}`);
+    if (char === undefined) throw malformed(`unknown entity ${whole}`);
     return char;
   });
 }
@@ -33,7 +35,7 @@ interface OpenElement {
 /**
  * Parses a reply of S3: elements, text, character references. Document types, which no reply has, are
  * refused and never expanded.
- * @throws XmlError
+ * @throws StoreError "io"
  */
 export function parseXml(source: string): XmlElement {
   const root: OpenElement = { name: "", children: [], textFrom: 0 };
@@ -43,7 +45,7 @@ export function parseXml(source: string): XmlElement {
     const start = source.indexOf("<", at);
     if (start < 0) break;
     const end = source.indexOf(">", start);
-    if (end < 0) throw new XmlError("a tag is not closed");
+    if (end < 0) throw malformed("a tag is not closed");
     at = end + 1;
     const tag = source.slice(start + 1, end);
     if (tag.startsWith("?")) continue;
@@ -52,14 +54,14 @@ export function parseXml(source: string): XmlElement {
   }
   const [element, ...more] = root.children;
   if (open.length !== 1 || element === undefined || more.length > 0) {
-    throw new XmlError("the document is cut short");
+    throw malformed("the document is cut short");
   }
   return element;
 }
 
 function openElement(open: OpenElement[], tag: string, textFrom: number): void {
   const name = TAG_NAME.exec(tag)?.[0];
-  if (name === undefined) throw new XmlError(`unexpected <${tag.slice(0, 20)}>`);
+  if (name === undefined) throw malformed(`unexpected <${tag.slice(0, 20)}>`);
   if (tag.endsWith("/")) open.at(-1)?.children.push({ name, children: [], text: "" });
   else open.push({ name, children: [], textFrom });
 }
@@ -67,7 +69,7 @@ function openElement(open: OpenElement[], tag: string, textFrom: number): void {
 function closeElement(open: OpenElement[], name: string, source: string, end: number): void {
   const element = open.pop();
   const parent = open.at(-1);
-  if (element?.name !== name || parent === undefined) throw new XmlError(`unexpected </${name}>`);
+  if (element?.name !== name || parent === undefined) throw malformed(`unexpected </${name}>`);
   const text = element.children.length === 0 ? expandReferences(source.slice(element.textFrom, end)) : "";
   parent.children.push({ name, children: element.children, text });
 }
@@ -80,7 +82,7 @@ export function childText(element: XmlElement, name: string): string | undefined
 /** As {@link childText}, for what every reply of its kind has. */
 export function requiredText(element: XmlElement, name: string): string {
   const text = childText(element, name);
-  if (text === undefined) throw new XmlError(`<${element.name}> has no <${name}>`);
+  if (text === undefined) throw malformed(`<${element.name}> has no <${name}>`);
   return text;
 }
 

@@ -254,7 +254,9 @@ export function copyObject(context) {
       "This copy request is illegal because it is trying to copy an object to itself without changing it.";
     throw new S3Error(400, "InvalidRequest", message);
   }
-  if (features.conditionalCopyTarget) checkWrite(bucket, key, headers, features);
+  if (features.conditionalCopyTarget) {
+    checkWrite(bucket, key, headers, { ...features, createOnly: true, replaceOnly: true });
+  }
   const { data, checksums, checksumType } = source.version;
   const multipart = source.version.etag.includes("-");
   const etag = multipart ? `"${data.md5().toString("hex")}"` : source.version.etag;

@@ -127,7 +127,7 @@ export class FakeS3 {
   latencyMs;
   bytesPerSecond;
   region;
-  /** Called before an answer is decided on; a test can hold it. @type {((operation: string, key: string) => Promise<void> | void) | undefined} */
+  /** Called before an answer is decided on; a test can hold it. @type {((operation: string, key: string, request: import("node:http").IncomingMessage) => Promise<void> | void) | undefined} */
   onRequest;
   #server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0, noDelay: true });
   /** @type {WeakMap<import("node:net").Socket, Throttle>} */
@@ -227,7 +227,7 @@ export class FakeS3 {
     this.counts.begin(operation);
     this.counts.bytesIn += raw.reduce((sum, chunk) => sum + chunk.length, 0);
     try {
-      await this.onRequest?.(operation, toText(target.key));
+      await this.onRequest?.(operation, toText(target.key), request);
       if (this.latencyMs > 0) await new Promise((resolve) => setTimeout(resolve, this.latencyMs));
       await this.#answer(request, response, { target, raw, operation, throttle });
     } finally {

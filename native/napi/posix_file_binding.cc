@@ -1,6 +1,5 @@
 // Descriptors: opening, closing, truncating, seeking, listing.
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -184,9 +184,6 @@ interface PosixBinding {
     capacity: number,
   ): number;
 
-  /** flock(2), exclusive and without waiting; held until the descriptor is closed. Errors: EAGAIN. */
-  lock(fd: number): number;
-
   /** fsync of a file in memory, which cannot wait. */
   fsyncNow(fd: number, dataOnly: number): number;
 

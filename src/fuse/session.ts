@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { type Lane, LaneResult } from "../native/lane.js";
 import type { Backend } from "../vfs/backend.js";
 import { DirectoryBuffer, type EntryReferencer } from "../vfs/directory-buffer.js";
@@ -250,7 +251,8 @@ export class FuseSession implements EntryReferencer {
   }
 
   #createInodeTable(): InodeTable {
-    return new InodeTable(this.#root, this.backend);
+    // A file handle that a client of the guest's NFS server still has from before must not find another file.
+    return new InodeTable(this.#root, this.backend, randomInt(2 ** 30));
   }
 
   #dispatch(slot: number): number {

@@ -16,6 +16,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENXIO,
+  ESTALE,
   type Result,
   type Status,
 } from "../../src/vfs/errno.js";
@@ -40,6 +41,8 @@ import { MemoryStore } from "./store.js";
 import { MemoryTree } from "./tree.js";
 import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.js";
 
+/** Forgotten nodes to remember for lookups by id, however few files there are. */
+const LEAST_RETAINED = 4096;
 const O_ACCMODE = 3;
 const O_EXCL = 0o200;
 
@@ -117,6 +120,15 @@ export class MemoryBackend extends Backend {
     this.#tree = undefined;
   }
 
+  override retain(node: VfsNode): boolean {
+    return (node as MemoryNode).nlink > 0;
+  }
+
+  /** All files there are; a guest can have as many again unlinked since it forgot them. */
+  override get retainLimit(): number {
+    return Math.max(LEAST_RETAINED, this.#store.inodes);
+  }
+
   override forget(node: VfsNode): void {
     const forgotten = node as MemoryNode;
     if (forgotten.nlink === 0 && forgotten.openCount === 0) {
@@ -137,6 +149,9 @@ export class MemoryBackend extends Backend {
   }
 
   override getattr(_caller: Caller, node: VfsNode, _handle: VfsHandle | undefined, out: AttrRecord): Status {
+    if (!(node as MemoryNode).alive) {
+      return -ESTALE;
+    }
     this.#store.fillAttributes(node as MemoryNode, out);
     return 0;
   }

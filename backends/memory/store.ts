@@ -51,9 +51,14 @@ export class MemoryStore {
     return this.#nextIno++;
   }
 
+  /** Inodes that there are, the space of names and extended attributes counted as if it were theirs. */
+  get inodes(): number {
+    return Math.ceil(this.#inodeSpace / INODE_SPACE_BYTES);
+  }
+
   /** Inodes that can still be made. */
   get inodesFree(): number {
-    return Math.max(0, this.inodeLimit - Math.ceil(this.#inodeSpace / INODE_SPACE_BYTES));
+    return Math.max(0, this.inodeLimit - this.inodes);
   }
 
   /** statfs(2) of a share that may have `limitPages` pages. */

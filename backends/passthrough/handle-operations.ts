@@ -1,19 +1,22 @@
 import { Medium, posix } from "../../src/native/posix.js";
 import { Backend } from "../../src/vfs/backend.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
-import { type Awaitable, EAGAIN, EBADF, type Result, type Status } from "../../src/vfs/errno.js";
+import { type Awaitable, EBADF, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
 import { listDirectory } from "./directory-listing.js";
-import type { DirectoryHandle, FileHandle } from "./node.js";
+import { type DirectoryHandle, FileHandle } from "./node.js";
 import type { NodeTable } from "./node-table.js";
+import { SlowFiles } from "./slow-files.js";
 
 /** What the passthrough backend does with files and directories that are open. */
 export abstract class HandleOperations extends Backend {
   protected readonly nodes: NodeTable;
+  protected readonly slow: SlowFiles;
 
   constructor(nodes: NodeTable) {
     super();
     this.nodes = nodes;
+    this.slow = new SlowFiles(nodes);
   }
 
   /** For reads that native code does not serve (see {@link FileHandle.boundFile}). */
@@ -27,7 +30,7 @@ export abstract class HandleOperations extends Backend {
       return -EBADF;
     }
     const kill = caller.clearsPrivileges ? 1 : 0;
-    const medium = posix.medium(handle.fd);
+    const { medium } = handle;
     const atOnce = medium === Medium.MEMORY || (medium === Medium.DISK && !handle.isSynchronous);
     return atOnce
       ? posix.write(handle.fd, from, offset, kill)
@@ -43,14 +46,19 @@ export abstract class HandleOperations extends Backend {
     this.nodes.closed(handle.node, handle);
   }
 
+  override discard(handle: FileHandle): void {
+    this.release(handle);
+    posix.close(handle.fd);
+  }
+
   override fsync(
     _caller: Caller,
     handle: FileHandle | DirectoryHandle,
     dataOnly: boolean,
   ): Awaitable<Status> {
     const flag = dataOnly ? 1 : 0;
-    const status = posix.fsyncNow(handle.fd, flag);
-    return status === -EAGAIN ? posix.fsync(handle.fd, flag) : status;
+    const inMemory = handle instanceof FileHandle && handle.medium === Medium.MEMORY;
+    return inMemory ? posix.fsyncNow(handle.fd, flag) : posix.fsync(handle.fd, flag);
   }
 
   override fallocate(
@@ -91,8 +99,10 @@ export abstract class HandleOperations extends Backend {
     return posix.ioctl(handle.fd, command, input, into, caller.uid, caller.gid, caller.supplementaryGroup);
   }
 
-  override readdir(_caller: Caller, handle: DirectoryHandle, sink: DirectoryBuffer): Status {
-    return listDirectory(this.nodes, handle, sink);
+  override readdir(_caller: Caller, handle: DirectoryHandle, sink: DirectoryBuffer): Awaitable<Status> {
+    return this.nodes.hasRemoteEntries(handle.node)
+      ? this.slow.list(handle, sink)
+      : listDirectory(this.nodes, handle, sink);
   }
 
   override releasedir(handle: DirectoryHandle): void {

@@ -1,8 +1,20 @@
-import { posix } from "../../src/native/posix.js";
+import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import {
+  EAGAIN,
+  ENOENT,
+  ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+  ESTALE,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
+import type { FileIdentifier } from "../../src/vfs/node.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
+import { Devices } from "./devices.js";
+import { DiskPatience } from "./disk-patience.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
 import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
@@ -22,13 +34,17 @@ export class NodeTable {
   readonly #nodes = new IdentityMap();
   readonly #limit: DescriptorLimit;
   readonly #seen = emptyIdentity();
+  readonly #devices = new Devices();
+  readonly #patience: DiskPatience;
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
-  /** Nodes that have a handle instead of a descriptor. */
+  /** Nodes that the guest knows and that have a handle instead of a descriptor. */
   #handled = 0;
 
-  constructor(logger: Logger) {
+  /** @param patienceMs see {@link PATIENCE_MS} */
+  constructor(logger: Logger, patienceMs: number) {
+    this.#patience = new DiskPatience(patienceMs);
     this.#limit = new DescriptorLimit(logger);
     this.#pinned = new PinnedPaths(Number.MAX_SAFE_INTEGER, () => false);
   }
@@ -51,6 +67,41 @@ export class NodeTable {
     return root;
   }
 
+  /** The guest gets to know the node, or knows it again. */
+  know(node: PassthroughNode): void {
+    node.known = true;
+    if (node.retained) {
+      node.retained = false;
+      this.#handled++;
+    }
+  }
+
+  /**
+   * The guest has forgotten the node: from now on a file handle finds it. Directories above it are not needed
+   * for that. False when the file is gone or has no handle.
+   */
+  retain(node: PassthroughNode): boolean {
+    if (node.retained) {
+      return true;
+    }
+    const handle = hasBirth(node)
+      ? this.#mounts?.lastingHandle(node, (parent) => this.pin(parent))
+      : undefined;
+    if (typeof handle !== "string") {
+      return false;
+    }
+    if (node.handle !== "") {
+      this.#handled--;
+    }
+    node.handle = handle;
+    node.retained = true;
+    if (node.path >= 0) {
+      this.#closePath(node);
+    }
+    this.#unlocate(node);
+    return true;
+  }
+
   /** Makes the node of a descriptor whose attributes `posix.attr` has, and takes the descriptor over. */
   addOpened(path: number): PassthroughNode {
     const node = new PassthroughNode(identityOf(posix.attr, this.#seen));
@@ -69,25 +120,59 @@ export class NodeTable {
     if (status < 0) {
       return status;
     }
-    const seen = identityOf(posix.attr, this.#seen);
-    const submount = isSubmount(seen, parent);
-    let node: Result<PassthroughNode> | undefined = this.match(seen);
-    if (node === undefined) {
-      node = this.#adopt(this.limited(posix.openPath(directory, name)));
-      if (typeof node === "number") {
-        return node;
-      }
-      if (submount) {
-        this.#mounts?.entered(node);
-      }
+    let node = this.match(identityOf(posix.attr, this.#seen));
+    if (node?.retained && this.pin(node) < 0) {
+      // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
+      node = undefined;
     }
-    if (submount) {
+    return node === undefined
+      ? this.found(parent, name, posix.openPath(directory, name))
+      : this.#entry(parent, name, node);
+  }
+
+  /** As lookup, where that cannot wait for a disk or a remote file system. Errors: EAGAIN. */
+  lookupNow(parent: PassthroughNode, name: string): Result<PassthroughNode> {
+    const medium = this.#devices.mediumOf(parent);
+    if (medium === Medium.REMOTE || this.#devices.isRemoteRoot(parent, name)) {
+      return -EAGAIN;
+    }
+    if (medium === Medium.MEMORY) {
+      return this.lookup(parent, name);
+    }
+    if (!this.#patience.isTried(parent, name)) {
+      return this.#patience.time(() => this.lookup(parent, name));
+    }
+    const directory = this.pin(parent);
+    const path = directory < 0 ? directory : posix.openPathCached(directory, name);
+    return path === -EAGAIN ? path : this.found(parent, name, path);
+  }
+
+  /** As lookup, of an entry that was opened as a path, attributes in `posix.attr`. Errors pass. */
+  found(parent: PassthroughNode, name: string, path: number): Result<PassthroughNode> {
+    const node = this.#adopt(this.limited(path));
+    return typeof node === "number" ? node : this.#entry(parent, name, node);
+  }
+
+  #entry(parent: PassthroughNode, name: string, node: PassthroughNode): PassthroughNode {
+    if (isSubmount(node, parent)) {
       posix.attr[Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
+      this.#mounts?.entered(node);
+      this.#devices.entered(parent, name, node);
     }
     if (this.needsPlace(node)) {
       this.locate(node, parent, name);
     }
     return node;
+  }
+
+  /** Whether calls on the file may take as long as somebody else likes. */
+  isRemote(node: PassthroughNode): boolean {
+    return this.#devices.mediumOf(node) === Medium.REMOTE;
+  }
+
+  /** Whether the same holds for an entry of the directory. */
+  hasRemoteEntries(directory: PassthroughNode): boolean {
+    return this.#devices.hasRemoteRoots(directory) || this.isRemote(directory);
   }
 
   /** The directory above one, attributes in `posix.attr`. Errors: ENOTDIR, ESTALE when it is not in the share. */
@@ -107,12 +192,10 @@ export class NodeTable {
   /** The node of an entry that was just created, attributes in `posix.attr`; `fd` is the open file, if it is one. */
   created(parent: PassthroughNode, name: string, fd = -1): Result<PassthroughNode> {
     const seen = identityOf(posix.attr, this.#seen);
-    const node = this.match(seen);
-    if (node !== undefined) {
-      if (this.needsPlace(node)) {
-        this.locate(node, parent, name);
-      }
-      return node;
+    const former = this.#nodes.get(seen);
+    if (former !== undefined) {
+      // A deleted file's, even if both were born within one tick of the clock.
+      this.#drop(former);
     }
     if (hasBirth(seen)) {
       return this.addLazy(seen, parent, name);
@@ -158,6 +241,24 @@ export class NodeTable {
     return node.path;
   }
 
+  /** Opens the regular file or directory of a node with open(2) `flags`; see {@link posix.reopen}. */
+  open(node: PassthroughNode, flags: number, killSuidgid = 0): number {
+    const path = this.pin(node);
+    if (path < 0) {
+      return path;
+    }
+    // A handle leads to the file at once, /proc by a path; only the latter gives up privileges or O_NOATIME.
+    const handle = killSuidgid === 0 ? this.#openHandleOf(node) : "";
+    const fd = handle === "" ? -ESTALE : (this.#mounts?.open(handle, flags) ?? -ESTALE);
+    return this.limited(fd === -ESTALE || fd === -EPERM ? posix.reopen(path, flags, killSuidgid) : fd);
+  }
+
+  /** As open, on the I/O pool. */
+  async openSlowly(node: PassthroughNode, flags: number, killSuidgid = 0): Promise<number> {
+    const path = this.pin(node);
+    return path < 0 ? path : this.limited(await posix.reopenSlowly(path, flags, killSuidgid));
+  }
+
   /** A descriptor of any kind for calls that take an O_PATH one as well. */
   descriptor(node: PassthroughNode): number {
     return node.creator !== undefined && node.path < 0 ? node.creator.fd : this.pin(node);
@@ -179,6 +280,10 @@ export class NodeTable {
    */
   beforeRemoval(parent: PassthroughNode, name: string): PassthroughNode | undefined {
     const seen = parent.entries?.get(name);
+    // A directory may be somebody's current one: it is opened in any case, which shows whether it is there.
+    if (seen?.isDirectory === true && seen.path < 0 && this.pin(seen) >= 0) {
+      return undefined;
+    }
     // Nodes with a handle do not know their names.
     const looked = seen !== undefined || this.#handled > 0 ? posix.statAt(parent.path, name) : -ENOENT;
     const node = looked < 0 ? undefined : this.match(identityOf(posix.attr, this.#seen));
@@ -220,6 +325,23 @@ export class NodeTable {
     }
   }
 
+  /** What names the node's file over restarts. */
+  identify(node: PassthroughNode): Result<FileIdentifier> {
+    const path = this.#mounts === undefined ? -EOPNOTSUPP : this.pin(node);
+    return path < 0 ? path : (this.#mounts?.identify(path) ?? -EOPNOTSUPP);
+  }
+
+  /** Leaves the attributes of an identified file in `posix.attr`. */
+  statIdentified(file: FileIdentifier): Status {
+    const path = this.#mounts?.openIdentified(file) ?? -EOPNOTSUPP;
+    if (path < 0) {
+      return path;
+    }
+    const status = posix.stat(path);
+    posix.close(path);
+    return status;
+  }
+
   /** A handle on the node is open. */
   opened(node: PassthroughNode): void {
     node.handles++;
@@ -241,6 +363,7 @@ export class NodeTable {
     }
   }
 
+  /** Neither the guest nor an id that it may have kept stands for the node. */
   forget(node: PassthroughNode): void {
     node.known = false;
     this.#release(node);
@@ -286,8 +409,7 @@ export class NodeTable {
       return path < 0 ? path : this.#attach(node, path);
     }
     if (node.handle !== "" && this.#mounts !== undefined) {
-      const path = this.limited(this.#mounts.open(node.handle));
-      return path < 0 ? path : this.#attach(node, path);
+      return this.#pinByHandle(node, this.limited(this.#mounts.open(node.handle)));
     }
     const { parent } = node;
     const directory = parent === undefined ? -ESTALE : this.pin(parent);
@@ -307,6 +429,24 @@ export class NodeTable {
     return path;
   }
 
+  #pinByHandle(node: PassthroughNode, path: number): number {
+    if (path < 0) {
+      if (path === -ESTALE) {
+        this.#drop(node);
+      }
+      return path;
+    }
+    // The handle may have been made by name, of a file that the host had put there meanwhile. And a file
+    // without a name can still be opened by its handle for as long as somebody has it open.
+    const isFound = posix.stat(path) === 0 && posix.attr[Attr.NLINK] !== 0;
+    if (!isFound || !isSame(node, identityOf(posix.attr, this.#seen))) {
+      posix.close(path);
+      this.#drop(node);
+      return -ESTALE;
+    }
+    return this.#attach(node, path);
+  }
+
   /** Attributes of a lazy node, in `posix.attr`. */
   #statPlace(node: PassthroughNode): Status {
     const directory = node.parent === undefined ? -ESTALE : this.pin(node.parent);
@@ -318,11 +458,9 @@ export class NodeTable {
   }
 
   #attach(node: PassthroughNode, path: number): number {
-    if (node.handle !== "") {
-      node.handle = "";
-      this.#handled--;
-    }
+    this.#dropHandle(node);
     node.path = path;
+    this.#devices.saw(node);
     this.#pinned.add(node);
     if (!this.needsPlace(node)) {
       this.#unlocate(node);
@@ -351,6 +489,15 @@ export class NodeTable {
     return true;
   }
 
+  /** The file handle of a node whose descriptor is open, or empty where it has none. */
+  #openHandleOf(node: PassthroughNode): string {
+    if (node.openHandle === "" && this.#mounts !== undefined) {
+      const handle = this.#mounts.handleOf(node);
+      node.openHandle = typeof handle === "string" ? handle : "";
+    }
+    return node.openHandle;
+  }
+
   /** Whether a node would be found where it was last seen. Leaves `posix.attr` alone. */
   #isInPlace(node: PassthroughNode): boolean {
     if (node.parent === undefined || node.parent.path < 0) {
@@ -360,6 +507,14 @@ export class NodeTable {
     const found = this.#statPlace(node) === 0;
     posix.attr.set(kept);
     return found;
+  }
+
+  #dropHandle(node: PassthroughNode): void {
+    if (node.handle !== "") {
+      node.handle = "";
+      this.#handled -= node.retained ? 0 : 1;
+    }
+    node.retained = false;
   }
 
   #closePath(node: PassthroughNode): void {
@@ -389,11 +544,9 @@ export class NodeTable {
     if (node.path >= 0) {
       this.#closePath(node);
     }
-    if (node.handle !== "") {
-      node.handle = "";
-      this.#handled--;
-    }
+    this.#dropHandle(node);
     this.#mounts?.left(node);
+    this.#devices.forget(node);
     this.#unlocate(node);
   }
 }

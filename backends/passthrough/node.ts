@@ -1,3 +1,4 @@
+import { posix } from "../../src/native/posix.js";
 import { S_IFDIR, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
 import { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import type { HostFlags } from "./open-flags.js";
@@ -42,12 +43,18 @@ export class PassthroughNode extends VfsNode implements Identity {
   name = "";
   /** Lazy nodes in this directory by name. */
   entries: ReusableMap<string, PassthroughNode> | undefined;
+  /** The file handle of a file that was opened before, else empty: opening by it is faster. */
+  openHandle = "";
+  /** Target of a symbolic link that was read: it never changes. */
+  target: string | undefined;
   /** The handle that created the file, while it is open: its descriptor is as good as `path`. */
   creator: FileHandle | undefined;
   /** Open handles. */
   handles = 0;
   /** The guest may name the node. */
   known = false;
+  /** It may do so by its id alone: it has forgotten the node, which has nothing open and a `handle`. */
+  retained = false;
 
   constructor(identity: Identity) {
     super();
@@ -80,6 +87,7 @@ export class PassthroughNode extends VfsNode implements Identity {
 export class FileHandle extends VfsHandle {
   declare readonly node: PassthroughNode;
   readonly fd: number;
+  #medium: number | undefined;
   readonly isWritable: boolean;
   /** Every write waits for the disk (O_SYNC, O_DSYNC, O_DIRECT). */
   readonly isSynchronous: boolean;
@@ -89,7 +97,13 @@ export class FileHandle extends VfsHandle {
     this.fd = fd;
     this.isWritable = how.isWritable;
     this.isSynchronous = how.isSynchronous;
-    this.boundFile = { kind: "descriptor", fd, append: how.append };
+    this.boundFile = { kind: "descriptor", fd };
+  }
+
+  /** {@link Medium} of the file. */
+  get medium(): number {
+    this.#medium ??= posix.medium(this.fd);
+    return this.#medium;
   }
 }
 

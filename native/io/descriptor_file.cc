@@ -59,9 +59,12 @@ ssize_t ForEachPart(std::span<const iovec> buffers, uint64_t offset, Call call) 
 
 }  // namespace
 
-DescriptorFile::DescriptorFile(UniqueFd fd) noexcept : fd_(std::move(fd)) {
-  const int flags = fcntl(fd_.get(), F_GETFL);
-  waits_for_disk_ = flags >= 0 && (flags & (O_DIRECT | O_SYNC | O_DSYNC)) != 0;
+bool DescriptorFile::IsSynchronous() noexcept {
+  if (!synchronous_) {
+    const int flags = fcntl(fd_.get(), F_GETFL);
+    synchronous_ = flags >= 0 && (flags & (O_DIRECT | O_SYNC | O_DSYNC)) != 0;
+  }
+  return *synchronous_;
 }
 
 DescriptorFile::Medium DescriptorFile::medium() noexcept {
@@ -121,7 +124,7 @@ ssize_t DescriptorFile::Write(std::span<const iovec> buffers, uint64_t offset,
   if (blocking == Blocking::kAllowed) {
     return ForEachPart(buffers, offset, write);
   }
-  if (waits_for_disk_ || medium() == Medium::kOther) {
+  if (IsSynchronous() || medium() == Medium::kOther) {
     return -EAGAIN;
   }
   if (medium() == Medium::kMemory) {

@@ -2,6 +2,9 @@
 #ifndef NATIVE_IO_DESCRIPTOR_FILE_H_
 #define NATIVE_IO_DESCRIPTOR_FILE_H_
 
+#include <optional>
+#include <utility>
+
 #include "native/io/bound_file.h"
 #include "native/io/unique_fd.h"
 
@@ -11,7 +14,7 @@ class DescriptorFile final : public BoundFile {
  public:
   // Takes `fd` over. Opened with O_APPEND, every write goes to the end of the file: Linux's pwritev
   // ignores the offset then.
-  explicit DescriptorFile(UniqueFd fd) noexcept;
+  explicit DescriptorFile(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
 
   [[nodiscard]] ssize_t Read(std::span<const iovec> buffers, uint64_t offset,
                              Blocking blocking) noexcept override;
@@ -20,7 +23,8 @@ class DescriptorFile final : public BoundFile {
   [[nodiscard]] bool MayHavePrivileges() noexcept override;
 
  private:
-  // How likely a call on the file is to wait, found out at the first one.
+  // How likely a call on the file is to wait, found out at the first one: many files are opened and
+  // never read.
   enum class Medium {
     kUnknown,
     kMemory,  // tmpfs: never waits for a disk
@@ -29,9 +33,11 @@ class DescriptorFile final : public BoundFile {
   };
 
   [[nodiscard]] Medium medium() noexcept;
+  // O_DIRECT, O_SYNC or O_DSYNC: every write waits for the disk.
+  [[nodiscard]] bool IsSynchronous() noexcept;
 
   UniqueFd fd_;
-  bool waits_for_disk_ = false;  // O_DIRECT, O_SYNC or O_DSYNC: every write does
+  std::optional<bool> synchronous_;
   Medium medium_ = Medium::kUnknown;
 };
 

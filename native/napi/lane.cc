@@ -136,6 +136,7 @@ void Lane::RunSlice() {
   in_slice_ = true;
   pool_->BeginPolling();
   const bool stay_hot = RunUntilQuiet(uv_hrtime() + kSliceNs);
+  device_->Publish();
   pool_->EndPolling();
   in_slice_ = false;
   DeliverEvents();
@@ -153,6 +154,7 @@ bool Lane::RunUntilQuiet(uint64_t slice_end_ns) {
         return true;
       }
     }
+    device_->Publish();
     if (pool_->HasCompletions()) {
       pool_->DrainCompletions();
     } else {

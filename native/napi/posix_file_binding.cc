@@ -31,6 +31,14 @@ napi_value OpenPath(napi_env env, napi_callback_info info) {
   return call.Return(posix::OpenPath(call.Fd(0), name.get(), call.attributes()));
 }
 
+// openPathCached(directory, name): as openPath
+napi_value OpenPathCached(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const Name name(call, 1);
+  if (!posix::IsComponent(name.view())) return call.Return(-EINVAL);
+  return call.Return(posix::OpenPathCached(call.Fd(0), name.get(), call.attributes()));
+}
+
 // reopen(fd, flags, killSuidgid): fd
 napi_value Reopen(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
@@ -100,6 +108,7 @@ napi_value ReadDirectory(napi_env env, napi_callback_info info) {
 constexpr PosixFunction kFunctions[] = {
     {"openRoot", OpenRoot},
     {"openPath", OpenPath},
+    {"openPathCached", OpenPathCached},
     {"reopen", Reopen},
     {"reopenPath", ReopenPath},
     {"openCreate", OpenCreate},

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "native/napi/posix_binding.h"
 #include "native/posix/file_handles.h"
@@ -19,24 +20,35 @@ napi_value DescriptorLimit(napi_env env, napi_callback_info info) {
   return call.Return(limit < 0x7fffffff ? static_cast<int>(limit) : 0x7fffffff);
 }
 
-// handleOf(fd): bytes as latin1, or -errno
-napi_value HandleOf(napi_env env, napi_callback_info info) {
-  const PosixCall call(env, info);
+napi_value ReturnHandle(napi_env env, const PosixCall& call, const char* name) {
   char handle[posix::kMaxHandleBytes];
-  const int length = posix::NameToHandle(call.Fd(0), handle);
+  const int length = posix::NameToHandle(call.Fd(0), name, handle);
   if (length < 0) return call.Return(length);
   napi_value result = nullptr;
   napi_create_string_latin1(env, handle, static_cast<size_t>(length), &result);
   return result;
 }
 
-// openHandle(mount, handle): fd, O_PATH
+// handleOf(fd): bytes as latin1, or -errno
+napi_value HandleOf(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return ReturnHandle(env, call, "");
+}
+
+// handleAt(directory, name): bytes as latin1, or -errno
+napi_value HandleAt(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const ByteString<NAME_MAX> name(call, 1);
+  return name.bad() ? call.Return(-EINVAL) : ReturnHandle(env, call, name.get());
+}
+
+// openHandle(mount, handle, flags): fd
 napi_value OpenHandle(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   char handle[posix::kMaxHandleBytes + 1];
   size_t length = 0;
   napi_get_value_string_latin1(env, call.value(1), handle, sizeof(handle), &length);
-  return call.Return(posix::OpenHandle(call.Fd(0), {handle, length}));
+  return call.Return(posix::OpenHandle(call.Fd(0), {handle, length}, call.Int32(2)));
 }
 
 // openParent(directory, root): fd, O_PATH
@@ -50,6 +62,14 @@ napi_value OpenTemporary(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return call.Return(posix::OpenTemporary(call.Fd(0), call.Int32(1), call.Uint32(2) & 07777,
                                           call.Caller(3), call.attributes()));
+}
+
+// fileSystemUuid(fd, into): 0
+napi_value FileSystemUuid(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const std::span<std::byte> into = call.Bytes(1);
+  if (into.size() != 16) return call.Return(-EINVAL);
+  return call.Return(posix::FileSystemUuid(call.Fd(0), into.first<16>()));
 }
 
 // ioctl(fd, command, input, into, uid, gid, group): bytes stored
@@ -66,7 +86,13 @@ napi_value Write(napi_env env, napi_callback_info info) {
       static_cast<int>(posix::Write(call.Fd(0), call.Bytes(1), call.Int64(2), call.Int32(3) == 1)));
 }
 
-// medium(fd): 2 memory, 1 disk, 0 other
+// lock(fd): 0
+napi_value Lock(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(posix::Lock(call.Fd(0)));
+}
+
+// medium(fd): 3 remote, 2 memory, 1 disk, 0 other
 napi_value MediumOf(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return call.Return(static_cast<int>(posix::MediumOf(call.Fd(0))));
@@ -75,11 +101,14 @@ napi_value MediumOf(napi_env env, napi_callback_info info) {
 constexpr PosixFunction kFunctions[] = {
     {"descriptorLimit", DescriptorLimit},
     {"handleOf", HandleOf},
+    {"handleAt", HandleAt},
     {"openHandle", OpenHandle},
+    {"fileSystemUuid", FileSystemUuid},
     {"openParent", OpenParent},
     {"openTemporary", OpenTemporary},
     {"ioctl", Ioctl},
     {"write", Write},
+    {"lock", Lock},
     {"medium", MediumOf},
 };
 

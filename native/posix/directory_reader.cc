@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "native/posix/attributes.h"
+#include "native/posix/raw_entry.h"
 
 namespace gateway::posix {
 namespace {
@@ -18,15 +19,6 @@ constexpr size_t kEntryBytes = 128;        // struct fuse_entry_out
 constexpr size_t kEntryAttrBytes = 40;     // its part before the attributes
 constexpr size_t kModeWord = 15;
 constexpr size_t kSmallestBatch = 1024;
-
-// struct linux_dirent64, which no header declares.
-struct RawEntry {
-  uint64_t ino;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-};
-constexpr size_t kRawNameOffset = 19;
 
 struct FuseDirent {
   uint64_t ino;
@@ -43,18 +35,6 @@ struct DirectoryReader::Entry {
   std::string_view name;
 };
 
-int DirectoryReader::Seek(const Request& request) {
-  const bool goes_on =
-      request.fd == owner_ && request.offset != 0 && request.offset == next_offset_;
-  if (goes_on) return 0;
-  owner_ = -1;
-  if (lseek(request.fd, request.offset, SEEK_SET) < 0) return -errno;
-  owner_ = request.fd;
-  next_offset_ = request.offset;
-  begin_ = end_ = 0;
-  return 0;
-}
-
 // Reads about as many entries as the guest has room for: they shrink by six when attributes are
 // stripped.
 int DirectoryReader::Fill(const Request& request) {
@@ -62,8 +42,7 @@ int DirectoryReader::Fill(const Request& request) {
   const size_t size = std::clamp(wanted, kSmallestBatch, buffer_.size());
   const long length = syscall(SYS_getdents64, request.fd, buffer_.data(), size);
   if (length < 0) return -errno;
-  begin_ = 0;
-  end_ = static_cast<size_t>(length);
+  rest_ = std::span<const std::byte>(buffer_).first(static_cast<size_t>(length));
   return 0;
 }
 
@@ -98,25 +77,37 @@ int DirectoryReader::Store(const Request& request, const Entry& entry, size_t us
 
 int DirectoryReader::Read(const Request& request) noexcept {
   note_count_ = 0;
-  const int status = Seek(request);
-  if (status < 0) return status;
+  const bool goes_on =
+      request.fd == owner_ && request.offset != 0 && request.offset == next_offset_;
+  if (goes_on) return ReadRest(request, /*more=*/true);
+  owner_ = -1;
+  if (const auto listed = listings_.Find(request.fd, request.offset)) {
+    rest_ = *listed;
+    return ReadRest(request, /*more=*/false);
+  }
+  if (lseek(request.fd, request.offset, SEEK_SET) < 0) return -errno;
+  owner_ = request.fd;
+  next_offset_ = request.offset;
+  rest_ = {};
+  return ReadRest(request, /*more=*/true);
+}
+
+int DirectoryReader::ReadRest(const Request& request, bool more) {
   size_t used = 0;
   while (note_count_ < request.notes.size()) {
-    if (begin_ == end_) {
-      const int filled = Fill(request);
+    if (rest_.empty()) {
+      const int filled = more ? Fill(request) : 0;
       // What is stored already goes out; the error comes back at the next call.
       if (filled < 0) return used > 0 ? static_cast<int>(used) : filled;
-      if (end_ == 0) break;
+      if (rest_.empty()) break;
     }
-    Entry entry;
-    // SAFETY: the kernel fills the buffer with whole records, 8-byte aligned, names NUL-terminated.
-    const std::byte* const from = buffer_.data() + begin_;
-    std::memcpy(&entry.raw, from, sizeof(entry.raw));
-    entry.name = reinterpret_cast<const char*>(from + kRawNameOffset);
+    // SAFETY: the kernel has filled the buffer with whole records, names NUL-terminated.
+    const Entry entry = {ReadRawEntry(rest_.data()),
+                         reinterpret_cast<const char*>(rest_.data() + kRawNameOffset)};
     const int stored = Store(request, entry, used);
     if (stored == 0) return used > 0 ? static_cast<int>(used) : -EINVAL;
     if (stored > 0) used += static_cast<size_t>(stored);
-    begin_ += entry.raw.length;
+    rest_ = rest_.subspan(entry.raw.length);
     next_offset_ = entry.raw.offset;
   }
   return static_cast<int>(used);

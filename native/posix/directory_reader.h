@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "native/posix/directory_listings.h"
+
 namespace gateway::posix {
 
 // What JavaScript needs to know of an entry beside its record to find the node: the record's place
@@ -19,9 +21,9 @@ struct EntryNote {
   uint32_t birth_nsec;
 };
 
-// Reads any number of directories, one call at a time. It keeps the entries of the last batch that
-// did not fit; another directory in between costs one lseek, not a byte of memory per open
-// directory.
+// Reads any number of directories, one call at a time. Without a listing it keeps the entries of
+// the last batch that did not fit; another directory in between costs one lseek, not a byte of
+// memory per open directory.
 class DirectoryReader {
  public:
   struct Request {
@@ -47,16 +49,17 @@ class DirectoryReader {
  private:
   struct Entry;
 
-  [[nodiscard]] int Seek(const Request& request);
+  // Stores what is left in `rest_` and, with `more`, what the directory has behind it.
+  [[nodiscard]] int ReadRest(const Request& request, bool more);
   [[nodiscard]] int Fill(const Request& request);
   // Bytes stored, 0 when the entry does not fit, -1 when it is gone.
   [[nodiscard]] int Store(const Request& request, const Entry& entry, size_t used);
 
+  DirectoryListings listings_;
+  // Whose entries `rest_` are, unless they are a listing's, and the d_off behind which they lie.
   int owner_ = -1;
-  // d_off behind which the buffered entries lie.
   int64_t next_offset_ = 0;
-  size_t begin_ = 0;
-  size_t end_ = 0;
+  std::span<const std::byte> rest_;
   uint32_t note_count_ = 0;
   alignas(8) std::array<std::byte, 64 * 1024> buffer_;
 };

@@ -12,13 +12,18 @@ namespace gateway::posix {
 constexpr size_t kHandleHeaderBytes = 8;
 constexpr size_t kMaxHandleBytes = kHandleHeaderBytes + 128;
 
-// Stores the handle of what `fd` stands for and returns its length, or -errno: EOPNOTSUPP where the
-// file system has none.
-[[nodiscard]] int NameToHandle(int fd, std::span<char> into) noexcept;
+// Stores the handle of `name` in a directory (links are not followed), or of what `fd` stands for
+// when `name` is empty. Returns its length, or -errno: EOPNOTSUPP where the file system has none.
+[[nodiscard]] int NameToHandle(int fd, const char* name, std::span<char> into) noexcept;
 
-// Opens a handle as a path (O_PATH). `mount` is an open descriptor (no O_PATH) on the mount whose
-// id the handle carries. ESTALE: the file is gone. EPERM: the process lacks CAP_DAC_READ_SEARCH.
-[[nodiscard]] int OpenHandle(int mount, std::string_view handle) noexcept;
+// Opens a handle with open(2) `flags`: any file as a path (O_PATH), regular files and directories
+// also for I/O. `mount` is an open descriptor (no O_PATH) on the mount whose id the handle carries.
+// ESTALE: the file is gone. EPERM: the process lacks CAP_DAC_READ_SEARCH.
+[[nodiscard]] int OpenHandle(int mount, std::string_view handle, int flags) noexcept;
+
+// The UUID of the file system that holds `fd`, which is open. ENOTTY where the file system or the
+// kernel (before Linux 6.9) does not say.
+[[nodiscard]] int FileSystemUuid(int fd, std::span<std::byte, 16> into) noexcept;
 
 }  // namespace gateway::posix
 

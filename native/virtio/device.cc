@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,10 +20,17 @@ using namespace slot_layout;
 constexpr uint64_t kPassBytes = 256 * 1024;  // keeps the event loop turning under large transfers
 constexpr uint32_t kPassRequests = 64;
 constexpr uint32_t kPublishEvery = 4;  // native answers between two publications
+constexpr uint64_t kSignalDelayNs = 20'000;
 constexpr size_t kHeaderBytes = sizeof(fuse_in_header);
 constexpr size_t kReplyHeaderBytes = sizeof(fuse_out_header);
 // Buffer lists longer than this are given back when their request is done.
 constexpr size_t kKeptBuffers = 512;
+
+uint64_t NowNs() noexcept {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
 
 void Signal(const UniqueFd& fd) noexcept {
   const uint64_t one = 1;
@@ -164,7 +172,7 @@ uint32_t Device::RunPass() {
     host_.RunBatch(pass.batched);
     FinishBatch(pass.batched);
   }
-  Publish();
+  PublishUnderLoad();
   return pass.taken;
 }
 
@@ -198,7 +206,7 @@ void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
     if (TryTransfer(slot_index, pass)) {
       if (++pass->unpublished == kPublishEvery) {
         pass->unpublished = 0;
-        Publish();
+        PublishUnderLoad();
       }
       continue;
     }
@@ -307,11 +315,40 @@ void Device::Finish(uint32_t slot_index, uint32_t used_length) noexcept {
 
 void Device::Publish() noexcept {
   for (uint32_t i = 0; i < queue_count_; ++i) {
-    Queue& queue = queues_[i];
-    if (queue.configured && queue.ring.Publish()) {
-      ++queue.statistics.signals;
-      Signal(queue.call);
+    if (queues_[i].configured) {
+      queues_[i].ring.Publish();
+      SignalGuest(queues_[i]);
     }
+  }
+}
+
+// Waking the guest costs as much as several small requests. While more of them wait than were
+// answered since the last signal, it would find little to do but to sleep again.
+void Device::PublishUnderLoad() noexcept {
+  for (uint32_t i = 0; i < queue_count_; ++i) {
+    Queue& queue = queues_[i];
+    if (!queue.configured) {
+      continue;
+    }
+    queue.ring.Publish();
+    const uint16_t answered = queue.ring.Unsignalled();
+    if (answered == 0) {
+      continue;
+    }
+    if (queue.ring.Waiting() <= answered || NowNs() - queue.signalled_ns > kSignalDelayNs) {
+      SignalGuest(queue);
+    }
+  }
+}
+
+void Device::SignalGuest(Queue& queue) noexcept {
+  if (queue.ring.Unsignalled() == 0) {
+    return;
+  }
+  queue.signalled_ns = NowNs();
+  if (queue.ring.TakeSignal()) {
+    ++queue.statistics.signals;
+    Signal(queue.call);
   }
 }
 

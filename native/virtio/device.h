@@ -79,7 +79,8 @@ class Device : public std::enable_shared_from_this<Device> {
   // ---- Requests ----
 
   // Takes up to a batch of requests from the queues, has them answered and publishes the answers.
-  // Returns how many were taken.
+  // Returns how many were taken. Under load the guest is signalled once for several passes: call
+  // Publish() before doing anything else for long.
   uint32_t RunPass();
   // Whether a running queue has something that RunPass could take.
   [[nodiscard]] bool HasWork() const noexcept;
@@ -92,7 +93,7 @@ class Device : public std::enable_shared_from_this<Device> {
   void Complete(uint32_t slot, int32_t result);
   // The same for READ (`write` false) and WRITE of a bound file.
   void CompleteTransfer(uint32_t slot, ssize_t result, bool write);
-  void Publish() noexcept;
+  void Publish() noexcept;  // and signals the guest
 
   // Copies bytes [offset, offset + size) of the request to `target`; those in the slot come from
   // there, so that no byte is fetched twice. Returns how many there were.
@@ -128,6 +129,7 @@ class Device : public std::enable_shared_from_this<Device> {
     bool running = false;
     uint32_t epoch = 0;  // changes when the ring is detached: older requests are void
     uint32_t in_flight = 0;
+    uint64_t signalled_ns = 0;
     Statistics statistics;
   };
   struct Slot {
@@ -163,6 +165,8 @@ class Device : public std::enable_shared_from_this<Device> {
   [[nodiscard]] bool TryTransfer(uint32_t slot_index, Pass* pass);
   [[nodiscard]] Binding* FindBinding(const Slot& slot, const uint32_t* request) noexcept;
   void FinishBatch(uint32_t count);
+  void PublishUnderLoad() noexcept;
+  void SignalGuest(Queue& queue) noexcept;
   void BreakRing(uint32_t queue_index);
   void Finish(uint32_t slot_index, uint32_t used_length) noexcept;
   [[nodiscard]] uint32_t* words(uint32_t slot) const noexcept {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace gateway {
 namespace {
@@ -61,6 +62,7 @@ int SplitQueue::Configure(const GuestMemory& memory, uint32_t size, const Addres
   // A ring that restarts goes on where the used index stands; chains in flight were drained.
   next_used_ = LoadRelaxed(&used_[kIndex]);
   published_used_ = next_used_;
+  signalled_used_ = next_used_;
   return 0;
 }
 
@@ -84,6 +86,10 @@ int SplitQueue::Relocate(const GuestMemory& memory) noexcept {
 
 bool SplitQueue::HasAvailable() const noexcept {
   return LoadAcquire(&available_[kIndex]) != next_available_;
+}
+
+uint16_t SplitQueue::Waiting() const noexcept {
+  return static_cast<uint16_t>(LoadRelaxed(&available_[kIndex]) - next_available_);
 }
 
 PopResult SplitQueue::Pop(const GuestMemory& memory, Chain* chain) {
@@ -170,18 +176,23 @@ void SplitQueue::Push(uint16_t head, uint32_t length) noexcept {
   ++next_used_;
 }
 
-bool SplitQueue::Publish() noexcept {
-  if (next_used_ == published_used_) {
+void SplitQueue::Publish() noexcept {
+  if (next_used_ != published_used_) {
+    published_used_ = next_used_;
+    StoreRelease(&used_[kIndex], next_used_);
+  }
+}
+
+bool SplitQueue::TakeSignal() noexcept {
+  if (signalled_used_ == published_used_) {
     return false;
   }
-  const uint16_t previous = published_used_;
-  published_used_ = next_used_;
-  StoreRelease(&used_[kIndex], next_used_);
-  // The store above must be visible before used_event or flags are read (section 2.7.10).
+  const uint16_t previous = std::exchange(signalled_used_, published_used_);
+  // The index must be visible before used_event or flags are read (section 2.7.10).
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (event_index_) {
     const uint16_t event = LoadRelaxed(&available_[kRing + size_]);
-    return vring_need_event(event, next_used_, previous) != 0;
+    return vring_need_event(event, published_used_, previous) != 0;
   }
   return (LoadRelaxed(&available_[kFlags]) & VRING_AVAIL_F_NO_INTERRUPT) == 0;
 }

@@ -64,8 +64,17 @@ class SplitQueue {
   // Puts a chain into the used ring, not yet visible.
   void Push(uint16_t head, uint32_t length) noexcept;
 
-  // Makes what was pushed visible. True when the driver wants to be notified of it.
-  [[nodiscard]] bool Publish() noexcept;
+  // Makes what was pushed visible to a driver that looks.
+  void Publish() noexcept;
+  // How many published chains no signal was considered for.
+  [[nodiscard]] uint16_t Unsignalled() const noexcept {
+    return static_cast<uint16_t>(published_used_ - signalled_used_);
+  }
+  // Whether the driver wants to be notified of those; they count as signalled afterwards.
+  [[nodiscard]] bool TakeSignal() noexcept;
+
+  // How many chains the driver has made available that were not popped, if the ring is sound.
+  [[nodiscard]] uint16_t Waiting() const noexcept;
 
   // Asks the driver not to kick (while the loop is awake anyway), or to kick again. After
   // EnableKicks the caller must look for work once more: the return value says if there is some.
@@ -91,6 +100,7 @@ class SplitQueue {
   uint16_t next_available_ = 0;
   uint16_t next_used_ = 0;
   uint16_t published_used_ = 0;
+  uint16_t signalled_used_ = 0;
   uint16_t available_seen_ = 0;
 };
 

@@ -1,4 +1,11 @@
-import type { MemoryShareConfig, PassthroughShareConfig, ShareConfig } from "../config/share-config.js";
+import { defaultCacheSize } from "../config/s3-fields.js";
+import type {
+  MemoryShareConfig,
+  OverlayShareConfig,
+  PassthroughShareConfig,
+  S3ShareConfig,
+  ShareConfig,
+} from "../config/share-config.js";
 import type { Backend } from "../vfs/backend.js";
 import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
@@ -29,12 +36,50 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
   });
 }
 
+async function createOverlay(config: OverlayShareConfig, logger: Logger): Promise<Backend> {
+  const { OverlayBackend } = await import("../../backends/overlay/overlay-backend.js");
+  const { lowerSource, upperSource, xattrNamespace } = await import("./overlay-layers.js");
+  return new OverlayBackend({
+    lowers: config.lower.map((path) => lowerSource(path, config, logger)),
+    upper: config.upper === undefined ? undefined : upperSource(config.upper, config, logger),
+    xattrNamespace: xattrNamespace(config.overlayXattr),
+    redirectDir: config.redirectDir === "on",
+    isVolatile: config.volatile,
+  });
+}
+
+async function createS3(config: S3ShareConfig, logger: Logger): Promise<Backend> {
+  const { createS3Backend } = await import("../../backends/s3/create-s3-backend.js");
+  return createS3Backend({
+    bucket: config.bucket,
+    prefix: config.prefix,
+    region: config.region,
+    endpoint: config.endpoint,
+    pathStyle: config.pathStyle,
+    anonymous: config.anonymous,
+    readonly: config.readonly,
+    cacheDirectory: config.cacheDir,
+    cacheBytes: config.cacheSize ?? defaultCacheSize(config.cacheDir !== undefined),
+    stagingDirectory: config.stagingDir,
+    fsync: config.fsync,
+    consistency: config.consistency,
+    memoryBytes: config.memoryLimit,
+    dialect: config.attributes,
+    onConflict: config.onConflict,
+    logger,
+  });
+}
+
 function createBare(config: ShareConfig, logger: Logger): Promise<Backend> {
   switch (config.backend) {
     case "passthrough":
       return createPassthrough(config, logger);
     case "memory":
       return createMemory(config, logger);
+    case "overlay":
+      return createOverlay(config, logger);
+    case "s3":
+      return createS3(config, logger);
   }
 }
 

@@ -13,6 +13,9 @@ option wins.
 Exit codes: 0 after the front-end disconnected, 1 for an error of the host or
 the front-end and after SIGTERM, SIGINT or SIGHUP, 2 for a wrong command line.
 
+"virtiofs-gateway layer --help" tells how to import layers of images and to
+export a writable layer as one.
+
 Examples:
   virtiofs-gateway --socket-path /run/vm1-fs.sock --shared-dir /srv/vm1
   virtiofs-gateway --socket-path /run/vm1-tmp.sock --backend memory --size 1GiB`;
@@ -20,11 +23,59 @@ Examples:
 const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--socket-path <path>", "unix socket to listen on; an old socket nobody serves is replaced"],
   ["--shared-dir <dir>", "host directory to share (passthrough)"],
-  ["--backend <name>", "what is behind the share: passthrough or memory (default: passthrough)"],
+  ["--backend <name>", "what is behind the share: passthrough, memory, overlay or s3 (default: passthrough)"],
   ["--size <size>", "most bytes that file data may take (memory; default: 1GiB)"],
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
   ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
   ["--save <tar>", "archive that the share is saved as when it ends; .gz or .tgz compresses (memory)"],
+  ["--lower <dir>", "layer that is never changed; repeat it, the one on top first (overlay)"],
+  [
+    "--upper <layer>",
+    "layer that takes all changes, a directory or memory:<size>; none: read-only (overlay)",
+  ],
+  ["--work <dir>", "empty directory on the upper layer's file system (overlay; default: <upper>.work)"],
+  [
+    "--redirect-dir <switch>",
+    "on or off: directories of lower layers can be renamed, else EXDEV (overlay; default: on)",
+  ],
+  ["--index <switch>", "on or off: hard links of lower files survive copy-up (overlay; default: on)"],
+  ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
+  ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
+  ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],
+  ["--prefix <prefix>", "only keys with this prefix, such as vm1/ (s3)"],
+  ["--region <name>", "region of the bucket (s3; default: found out)"],
+  ["--endpoint <url>", "server other than AWS (s3)"],
+  ["--path-style", "the bucket is in the path of URLs and not in the host name (s3)"],
+  ["--anonymous", "do not sign requests: public buckets (s3)"],
+  [
+    "--cache-dir <dir>",
+    "directory for what was read of objects, kept for the next start (s3; default: temporary)",
+  ],
+  ["--cache-size <size>", "most bytes of it (s3; default: 10GiB, 1GiB when temporary)"],
+  [
+    "--staging-dir <dir>",
+    "directory for changes that are not in the bucket yet (s3; default: below /var/lib/virtiofs-gateway)",
+  ],
+  [
+    "--fsync <mode>",
+    "where data is when fsync returns: remote (in the bucket), local (in the staging directory) or off (s3;" +
+      " default: remote)",
+  ],
+  [
+    "--consistency <mode>",
+    "how long what the bucket said is believed: strict (not at all), close-to-open (1 s), cached (1 min) or" +
+      " immutable (s3; default: close-to-open)",
+  ],
+  ["--memory-limit <size>", "memory for data that is being fetched and uploaded (s3; default: 256MiB)"],
+  [
+    "--attributes <dialect>",
+    "how owner, mode and times are stored with objects: s3fs, aws or none; all are read (s3; default: s3fs)",
+  ],
+  [
+    "--on-conflict <policy>",
+    "when somebody else has changed an object meanwhile: error (keep the local version in lost+found), overwrite" +
+      " or s3-wins (s3; default: error)",
+  ],
   ["--tag <name>", "name that guests mount, 1 to 36 bytes; only for front-ends that ask the server for it"],
   ["--readonly", "refuse every change by the guest with EROFS"],
   [
@@ -78,7 +129,7 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
 ];
 
 /** What the user gave, by setting name; nothing is checked and no default filled in. */
-export type RawOptions = Record<string, string | boolean | undefined>;
+export type RawOptions = Record<string, string | boolean | string[] | undefined>;
 
 /** Long names of all options, for suggestions. */
 export function optionNames(program: Command): string[] {
@@ -86,21 +137,28 @@ export function optionNames(program: Command): string[] {
   return [...names, "--help"];
 }
 
-/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
-export function createProgram(): Command {
-  const program = new Command("virtiofs-gateway")
-    .description(DESCRIPTION)
-    .usage("--socket-path <path> --shared-dir <dir> [options]")
+/** A command that throws CommanderError and prints no error itself. */
+export function quiet(command: Command): Command {
+  return command
     .allowExcessArguments(false)
     .showSuggestionAfterError(false)
     .configureOutput({ outputError: () => {} })
     .exitOverride()
-    .helpOption("-h, --help", "print this help and exit")
+    .helpOption("-h, --help", "print this help and exit");
+}
+
+/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
+export function createProgram(): Command {
+  const program = quiet(new Command("virtiofs-gateway"))
+    .description(DESCRIPTION)
+    .usage("--socket-path <path> --shared-dir <dir> [options]")
     .version(`virtiofs-gateway ${packageVersion()}`, "-V, --version", "print the version and exit")
     .addHelpText("after", EXAMPLES);
   for (const [flags, description] of OPTIONS) {
     program.option(flags, description);
   }
+  const lower = program.options.find(({ long }) => long === "--lower");
+  lower?.argParser((path: string, before: string[] | undefined) => [...(before ?? []), path]);
   // virtiofsd's old name; an event keeps "the last one wins" true across both names.
   program.addOption(new Option("--socket <path>").hideHelp());
   program.on("option:socket", (path: string) => program.setOptionValueWithSource("socketPath", path, "cli"));

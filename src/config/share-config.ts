@@ -1,16 +1,16 @@
 import * as z from "zod/mini";
 import { parseXattrMap } from "../vfs/xattr-map.js";
 import { CACHE_POLICY_NAMES } from "./cache-policy.js";
-import { parseSize, SIZE_PATTERN } from "./size.js";
+import { flag, oneOf, path, size, wholeNumber } from "./fields.js";
+import { s3Fields } from "./s3-fields.js";
 
-export const BACKEND_NAMES = ["passthrough", "memory"] as const;
+export const BACKEND_NAMES = ["passthrough", "memory", "overlay", "s3"] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
 /** I/O pool threads of a share unless configured. */
 export const DEFAULT_THREAD_POOL_SIZE = 4;
 const MAX_THREAD_POOL_SIZE = 256;
 const MAX_SPIN_US = 10_000;
-const MIN_SIZE_BYTES = 4096;
 const MAX_INODES = 0xffff_ffff;
 const MAX_TAG_BYTES = 36;
 const MAX_TIMEOUT_SEC = 1_000_000_000;
@@ -18,50 +18,11 @@ const MAX_TIMEOUT_SEC = 1_000_000_000;
 export const POSIX_ACL_MODES = ["never", "auto", "always"] as const;
 export const FILE_HANDLE_MODES = ["never", "prefer", "mandatory"] as const;
 
-/*
- * Every `error` below completes the sentence "expected ..., got ...": parse.ts puts it together with
- * the option's name and the value.
- */
-
-function oneOf<const T extends readonly string[]>(names: T) {
-  return z.enum(names, { error: `one of ${names.join(", ")}` });
-}
-
-function wholeNumber(minimum: number, maximum: number) {
-  const error = `a whole number from ${minimum} to ${maximum}`;
-  return z.int({ error }).check(z.gte(minimum, { error }), z.lte(maximum, { error }));
-}
-
-const flag = z.boolean({ error: "true or false" });
-const path = z
-  .string({ error: "a path" })
-  .check(z.minLength(1, { error: "a path" }), z.regex(/^[^\0]*$/, { error: "a path without NUL" }));
-
 const tagError = `a name of 1 to ${MAX_TAG_BYTES} bytes`;
 const tag = z.string({ error: tagError }).check(
   z.minLength(1, { error: tagError }),
   z.maxLength(MAX_TAG_BYTES, { error: tagError }),
   z.refine((text) => Buffer.byteLength(text) <= MAX_TAG_BYTES && !text.includes("\0"), { error: tagError }),
-);
-
-const sizeError = "a size such as 512MiB or 1GiB";
-const size = z.pipe(
-  z.union(
-    [
-      z.string().check(z.regex(new RegExp(SIZE_PATTERN), { error: sizeError })),
-      z.int().check(z.gte(0, { error: sizeError })),
-    ],
-    { error: sizeError },
-  ),
-  z.transform((value, context) => {
-    const bytes = typeof value === "string" ? parseSize(value) : value;
-    if (bytes !== undefined && bytes >= MIN_SIZE_BYTES) {
-      return bytes;
-    }
-    const limit = bytes === undefined ? "below 8192TiB" : "of at least 4KiB";
-    context.issues.push({ code: "custom", input: value, message: `${sizeError}, ${limit}` });
-    return z.NEVER;
-  }),
 );
 
 const threadPoolSize = z.pipe(
@@ -181,18 +142,72 @@ const memoryShare = z.strictObject({
   ),
 });
 
-/** The configuration of one share, as YAML or JSON has it and the command line spells it. */
-export const shareSchema = z.discriminatedUnion("backend", [passthroughShare, memoryShare], {
-  error: `one of ${BACKEND_NAMES.join(", ")}`,
+export const OVERLAY_XATTR_MODES = ["auto", "trusted", "user"] as const;
+const SWITCHES = ["on", "off"] as const;
+const MOST_LOWERS = 500;
+
+const layersError = `1 to ${MOST_LOWERS} directories, that on top first`;
+
+const overlayShare = z.strictObject({
+  backend: z.literal("overlay"),
+  ...commonFields,
+  lower: z
+    .array(path, { error: layersError })
+    .check(z.minLength(1, { error: layersError }), z.maxLength(MOST_LOWERS, { error: layersError }))
+    .check(z.describe("Layers that are never changed, the one on top first: host directories")),
+  upper: z.optional(
+    path.check(
+      z.describe("Layer that takes all changes: a host directory, or memory:SIZE; read-only unless given"),
+    ),
+  ),
+  work: z.optional(
+    path.check(
+      z.describe(
+        "Directory on the upper layer's file system where changes are prepared; unless given, beside the upper" +
+          " layer with .work added to its name",
+      ),
+    ),
+  ),
+  redirectDir: z
+    ._default(oneOf(SWITCHES), "on")
+    .check(z.describe("Directories of lower layers can be renamed; off: EXDEV, and programs copy")),
+  index: z
+    ._default(oneOf(SWITCHES), "on")
+    .check(
+      z.describe(
+        "Hard links of lower files stay links when they are copied up; off: each name is copied apart",
+      ),
+    ),
+  volatile: z
+    ._default(flag, false)
+    .check(z.describe("Nothing is synchronised; not to be used after a crash")),
+  overlayXattr: z
+    ._default(oneOf(OVERLAY_XATTR_MODES), "auto")
+    .check(z.describe("Attributes that hold the overlay's own marks: trusted, user, or auto by privilege")),
 });
+
+const s3Share = z.strictObject({ backend: z.literal("s3"), ...commonFields, ...s3Fields });
+
+/** The configuration of one share, as YAML or JSON has it and the command line spells it. */
+export const shareSchema = z.discriminatedUnion(
+  "backend",
+  [passthroughShare, memoryShare, overlayShare, s3Share],
+  {
+    error: `one of ${BACKEND_NAMES.join(", ")}`,
+  },
+);
 
 /** Names of the settings that each backend knows. */
 export const SETTINGS_OF_BACKEND: Readonly<Record<BackendName, readonly string[]>> = {
   passthrough: Object.keys(passthroughShare.shape),
   memory: Object.keys(memoryShare.shape),
+  overlay: Object.keys(overlayShare.shape),
+  s3: Object.keys(s3Share.shape),
 };
 
 /** A checked share with every default filled in. Sizes are bytes. */
 export type ShareConfig = Readonly<z.output<typeof shareSchema>>;
 export type PassthroughShareConfig = Extract<ShareConfig, { backend: "passthrough" }>;
 export type MemoryShareConfig = Extract<ShareConfig, { backend: "memory" }>;
+export type OverlayShareConfig = Extract<ShareConfig, { backend: "overlay" }>;
+export type S3ShareConfig = Extract<ShareConfig, { backend: "s3" }>;

@@ -1,8 +1,8 @@
 import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
-import { ENOSYS, ENOTTY } from "./errno.js";
-import type { Caller, VfsHandle, VfsNode } from "./node.js";
+import { ENOSYS, ENOTTY, EOPNOTSUPP } from "./errno.js";
+import type { Caller, FileIdentifier, VfsHandle, VfsNode } from "./node.js";
 
 /** Flags of {@link Backend.setxattr}; CREATE and REPLACE are those of setxattr(2). */
 export const XattrFlag = {
@@ -27,7 +27,7 @@ export interface BackendCapabilities {
   readonly changesOutside: boolean;
   /** POSIX ACLs are kept and default ACLs inherited: the guest leaves the umask to the backend. */
   readonly posixAcl: boolean;
-  /** {@link Backend.parentOf} works: nodes can be found again without a path. */
+  /** {@link Backend.parentOf} works, and {@link Backend.retain}: files can be found again without a path. */
   readonly parents: boolean;
 }
 
@@ -57,6 +57,20 @@ export abstract class Backend {
 
   /** Releases everything. Called once, after the last operation was answered. */
   stop(): Awaitable<void> {}
+
+  /**
+   * The guest has forgotten the node, but one that exports the share (NFS) may still look it up by its id.
+   * Whether the node can be kept for that, holding memory only; {@link forget} comes later. While it is kept,
+   * lookups that find the same file must give the same node, and getattr answers ESTALE once the file is gone.
+   */
+  retain(_node: VfsNode): boolean {
+    return false;
+  }
+
+  /** How many nodes may be kept by {@link retain}. */
+  get retainLimit(): number {
+    return 0;
+  }
 
   /** The guest and the tables no longer know the node. */
   forget(_node: VfsNode): void {}
@@ -200,6 +214,16 @@ export abstract class Backend {
     return -ENOSYS;
   }
 
+  /** What names the file for good. Errors: EOPNOTSUPP where there is no such thing. */
+  identify(_node: VfsNode): Awaitable<Result<FileIdentifier>> {
+    return -EOPNOTSUPP;
+  }
+
+  /** Attributes of the file of this name. Errors: ESTALE when it is gone, EOPNOTSUPP. */
+  statIdentified(_file: FileIdentifier, _out: AttrRecord): Awaitable<Status> {
+    return -EOPNOTSUPP;
+  }
+
   /**
    * ioctl(2) of a regular file or directory: FS_IOC_GETFLAGS, SETFLAGS, FSGETXATTR and FSSETXATTR. `input` is
    * what the command reads; what it writes goes to `into`: 4 bytes of flags or 28 bytes of struct fsxattr each,
@@ -232,6 +256,11 @@ export abstract class Backend {
 
   /** The last reference to the handle is gone. The guest does not see an error. */
   release(_handle: VfsHandle): Awaitable<void> {}
+
+  /** As release, for a handle that the server opened for itself: native code was not given its bound file. */
+  discard(handle: VfsHandle): Awaitable<void> {
+    return this.release(handle);
+  }
 
   /** fsync(2), or fdatasync(2) when `dataOnly`. */
   fsync(_caller: Caller, _handle: VfsHandle, _dataOnly: boolean): Awaitable<Status> {

@@ -36,12 +36,28 @@ export class DirectoryBuffer {
   /** An entry did not fit. */
   full = false;
 
-  /** @param capacityBytes the largest reply there can be */
-  constructor(capacityBytes: number, referencer: EntryReferencer) {
-    const memory = new ArrayBuffer(capacityBytes);
+  /** @param capacity the largest reply there can be in bytes, or the memory to use */
+  constructor(capacity: number | ArrayBuffer, referencer: EntryReferencer) {
+    const memory = typeof capacity === "number" ? new ArrayBuffer(capacity) : capacity;
     this.bytes = Buffer.from(memory);
     this.words = new Uint32Array(memory);
     this.#referencer = referencer;
+  }
+
+  /**
+   * A buffer over the same memory, as this one was prepared, for another backend to fill: references to that backend's
+   * nodes go to `referencer`. Its length is to be taken over with {@link accept}.
+   */
+  lend(referencer: EntryReferencer): DirectoryBuffer {
+    const lent = new DirectoryBuffer(this.bytes.buffer as ArrayBuffer, referencer);
+    lent.begin(this.plus, this.offsetLow, this.offsetHigh, this.capacity);
+    return lent;
+  }
+
+  /** Takes over the first `length` bytes that were written through {@link lend}. */
+  accept(length: number, full: boolean): void {
+    this.length = length;
+    this.full = full;
   }
 
   /** Prepares the buffer for a request. */

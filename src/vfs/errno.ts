@@ -39,6 +39,7 @@ export const ELOOP = 40;
 export const ENODATA = 61;
 export const EPROTO = 71;
 export const EOVERFLOW = 75;
+export const EILSEQ = 84;
 export const EOPNOTSUPP = 95;
 export const ESTALE = 116;
 

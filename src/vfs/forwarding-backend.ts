@@ -2,7 +2,7 @@ import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attrib
 import { Backend, type BackendCapabilities } from "./backend.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
-import type { Caller, VfsHandle, VfsNode } from "./node.js";
+import type { Caller, FileIdentifier, VfsHandle, VfsNode } from "./node.js";
 
 /** A backend that passes every operation on to another: the base of wrappers, which override some. */
 export abstract class ForwardingBackend extends Backend {
@@ -23,6 +23,14 @@ export abstract class ForwardingBackend extends Backend {
 
   override stop(): Awaitable<void> {
     return this.inner.stop();
+  }
+
+  override retain(node: VfsNode): boolean {
+    return this.inner.retain(node);
+  }
+
+  override get retainLimit(): number {
+    return this.inner.retainLimit;
   }
 
   override forget(node: VfsNode): void {
@@ -154,6 +162,14 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.parentOf(caller, node, out);
   }
 
+  override identify(node: VfsNode): Awaitable<Result<FileIdentifier>> {
+    return this.inner.identify(node);
+  }
+
+  override statIdentified(file: FileIdentifier, out: AttrRecord): Awaitable<Status> {
+    return this.inner.statIdentified(file, out);
+  }
+
   override ioctl(
     caller: Caller,
     handle: VfsHandle,
@@ -178,6 +194,10 @@ export abstract class ForwardingBackend extends Backend {
 
   override release(handle: VfsHandle): Awaitable<void> {
     return this.inner.release(handle);
+  }
+
+  override discard(handle: VfsHandle): Awaitable<void> {
+    return this.inner.discard(handle);
   }
 
   override fsync(caller: Caller, handle: VfsHandle, dataOnly: boolean): Awaitable<Status> {

@@ -3,13 +3,29 @@ import type { VfsNode } from "./node.js";
 /** The guest's number of the root directory (FUSE_ROOT_ID). */
 export const ROOT_NODE_ID = 1;
 
+/** Marks, in place of a lookup count, a node that the guest has forgotten and may still look up by its id. */
+const RETAINED = -1;
+/** {@link VfsNode.tableIndex} of a retained node is this minus its index: negative, as the guest does not know it. */
+const RETAINED_BASE = -2;
+
+/** The backend, as far as its nodes come and go. */
+export interface NodeOwner {
+  /** Whether a node that the guest forgot can be found again by its id. */
+  retain(node: VfsNode): boolean;
+  /** How many such nodes to keep. */
+  readonly retainLimit: number;
+  /** The guest and the server no longer need a node. */
+  forget(node: VfsNode): void;
+}
+
 /**
  * Which nodes the guest knows, by node id, and how many references it holds.
  *
  * A node id is two 32-bit halves: a dense index (low) and the index's generation (high), so an id that
  * was forgotten never names another file. What the guest sends is only ever an index that is checked.
- * Lookup counts are kept here and nowhere else. A node leaves the table when its lookup count and its
- * pins (open handles, operations that wait) are both zero.
+ * Lookup counts are kept here and nowhere else. When a node's lookup count and its pins (open handles,
+ * operations that wait) are both zero, it is forgotten: it leaves the table, or is retained under its id
+ * for a guest that exports the share and looks files up by id. The number of retained nodes is limited.
  */
 export class InodeTable {
   readonly #nodes: (VfsNode | undefined)[] = [undefined];
@@ -17,16 +33,21 @@ export class InodeTable {
   readonly #lookups: number[] = [0];
   readonly #pins: number[] = [0];
   readonly #free: number[] = [];
-  readonly #release: (node: VfsNode) => void;
+  readonly #owner: NodeOwner;
+  readonly #firstGeneration: number;
   #closed = false;
   #size = 0;
+  #retained = 0;
+  /** Where to go on looking for a retained node to drop. */
+  #hand = ROOT_NODE_ID;
 
   /**
-   * @param root gets node id 1 and is never released
-   * @param release called when the guest and the server no longer need a node
+   * @param root gets node id 1 and is never forgotten
+   * @param firstGeneration of every other index, 32 bits: ids of another table, with another, are unknown to this one
    */
-  constructor(root: VfsNode, release: (node: VfsNode) => void) {
-    this.#release = release;
+  constructor(root: VfsNode, owner: NodeOwner, firstGeneration = 0) {
+    this.#owner = owner;
+    this.#firstGeneration = firstGeneration;
     this.#nodes.push(root);
     this.#generations.push(0);
     this.#lookups.push(1);
@@ -43,7 +64,17 @@ export class InodeTable {
   /** The node of an id, or undefined when the guest was not given it or forgot it. */
   get(low: number, high: number): VfsNode | undefined {
     const node = this.#nodes[low];
-    return node !== undefined && this.#generations[low] === high ? node : undefined;
+    return node !== undefined && this.#generations[low] === high && this.#lookups[low] !== RETAINED
+      ? node
+      : undefined;
+  }
+
+  /** The node of an id that the guest forgot, while it is retained. {@link pin} brings it back. */
+  retained(low: number, high: number): VfsNode | undefined {
+    const node = this.#nodes[low];
+    return node !== undefined && this.#generations[low] === high && this.#lookups[low] === RETAINED
+      ? node
+      : undefined;
   }
 
   /** Generation of a node that is in the table: the high half of its id. */
@@ -61,7 +92,7 @@ export class InodeTable {
     }
     let index = node.tableIndex;
     if (index < 0) {
-      index = this.#insert(node);
+      index = index === -1 ? this.#insert(node) : this.#bringBack(node);
     }
     this.#lookups[index] = (this.#lookups[index] as number) + 1;
     return index;
@@ -81,7 +112,7 @@ export class InodeTable {
 
   /** Keeps a node that is in the table, whatever the guest forgets, until {@link unpin}. */
   pin(node: VfsNode): void {
-    const index = node.tableIndex;
+    const index = node.tableIndex < -1 ? this.#bringBack(node) : node.tableIndex;
     if (index >= 0) {
       this.#pins[index] = (this.#pins[index] as number) + 1;
     }
@@ -104,18 +135,19 @@ export class InodeTable {
         this.#nodes[index] = undefined;
         node.tableIndex = -1;
         if (index !== ROOT_NODE_ID) {
-          this.#release(node);
+          this.#owner.forget(node);
         }
       }
     }
     this.#size = 0;
+    this.#retained = 0;
   }
 
   #insert(node: VfsNode): number {
     const reused = this.#free.pop();
     const index = reused ?? this.#nodes.length;
     if (reused === undefined) {
-      this.#generations.push(0);
+      this.#generations.push(this.#firstGeneration);
       this.#lookups.push(0);
       this.#pins.push(0);
       this.#nodes.push(node);
@@ -127,16 +159,49 @@ export class InodeTable {
     return index;
   }
 
+  /** A retained node is in use again, under its old id. */
+  #bringBack(node: VfsNode): number {
+    const index = RETAINED_BASE - node.tableIndex;
+    node.tableIndex = index;
+    this.#lookups[index] = 0;
+    this.#retained--;
+    this.#size++;
+    return index;
+  }
+
   #dropIfUnused(index: number): void {
     const node = this.#nodes[index];
     if (node === undefined || this.#lookups[index] !== 0 || this.#pins[index] !== 0) {
       return;
     }
+    this.#size--;
+    if (!this.#owner.retain(node)) {
+      this.#drop(node, index);
+      return;
+    }
+    node.tableIndex = RETAINED_BASE - index;
+    this.#lookups[index] = RETAINED;
+    this.#retained++;
+    if (this.#retained > this.#owner.retainLimit) {
+      this.#dropRetained();
+    }
+  }
+
+  /** Drops one retained node: going round, one that was retained long ago. */
+  #dropRetained(): void {
+    do {
+      this.#hand = this.#hand + 1 < this.#nodes.length ? this.#hand + 1 : ROOT_NODE_ID;
+    } while (this.#lookups[this.#hand] !== RETAINED);
+    this.#retained--;
+    this.#lookups[this.#hand] = 0;
+    this.#drop(this.#nodes[this.#hand] as VfsNode, this.#hand);
+  }
+
+  #drop(node: VfsNode, index: number): void {
     this.#nodes[index] = undefined;
     this.#generations[index] = ((this.#generations[index] as number) + 1) >>> 0;
     this.#free.push(index);
-    this.#size--;
     node.tableIndex = -1;
-    this.#release(node);
+    this.#owner.forget(node);
   }
 }

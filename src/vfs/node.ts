@@ -4,7 +4,7 @@
  * it. Everything about lookup counts and node ids is the table's.
  */
 export abstract class VfsNode {
-  /** Index in the inode table, or -1 while the guest does not know the node. Only the table writes it. */
+  /** Index in the inode table, or negative while the guest does not know the node. Only the table writes it. */
   tableIndex = -1;
 }
 
@@ -22,6 +22,11 @@ export abstract class VfsHandle {
    * come to the backend. The backend sets it before it returns the handle from open.
    */
   boundFile: BoundFile | undefined;
+  /**
+   * Gives the open handle another bound file, which native code reads and writes from the next request on, or none;
+   * the one before is let go. Set by the session while native code has a bound file of the handle.
+   */
+  rebind: ((file: BoundFile | undefined) => void) | undefined;
 
   constructor(node: VfsNode) {
     this.node = node;
@@ -31,9 +36,19 @@ export abstract class VfsHandle {
 /** What native code can read and write by itself (see docs/architecture.md, "Bound files"). */
 export type BoundFile =
   /** A descriptor. Native code takes it over and closes it after release, when no I/O is in flight. */
-  | { readonly kind: "descriptor"; readonly fd: number; readonly append: boolean }
+  | { readonly kind: "descriptor"; readonly fd: number }
   /** A file of a memory arena, by the native arena object and the file's number in it. */
   | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean };
+
+/** A name of a file that holds as long as the file exists, over restarts too (name_to_handle_at(2)). */
+export interface FileIdentifier {
+  /** Type of the handle, as the file system numbers them. */
+  readonly type: number;
+  /** The handle. */
+  readonly bytes: Uint8Array;
+  /** UUID of the file system, 16 bytes; zeros where it has none. */
+  readonly fileSystem: Uint8Array;
+}
 
 /** Who asks. The object belongs to the request and is reused after it: do not keep it. */
 export interface Caller {

@@ -81,4 +81,17 @@ describe("signals to the guest", () => {
     getattrByPolling(fs);
     expect(queue.pending).toBe(false);
   });
+
+  test.each([true, false])("none is lost among many requests at once, EVENT_IDX %s", async (eventIndex) => {
+    const fs = await mount({ eventIndex });
+    const reply = OUT_HEADER_BYTES + ATTR_OUT_BYTES;
+    for (let count = 1; count <= 60; count++) {
+      const tickets = Array.from({ length: count }, () =>
+        fs.submit(Opcode.GETATTR, ROOT, Buffer.alloc(16), reply, { noKick: count % 2 === 0 }),
+      );
+      requestQueue(fs).forceKick();
+      // Each wait asks for a signal and sleeps until it comes.
+      expect(tickets.map((ticket) => fs.wait(ticket).error)).toEqual(tickets.map(() => null));
+    }
+  });
 });

@@ -7,6 +7,7 @@ const PACKAGE_SETS = {
   build: ["g++", "make", "python3"],
   guest: ["qemu-system-x86", "busybox-static", "cpio", "g++", "kmod"],
   host: ["fio", "g++", "git", "make"],
+  soak: ["fio", "g++", "stress-ng"],
   s3: ["mmdebstrap"],
   conformance: ["e2fsprogs", "g++", "make", "mount"],
 };

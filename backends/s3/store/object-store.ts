@@ -47,7 +47,10 @@ export interface ObjectStore {
   /** Removes up to 1,000 objects in one request; resolves to those that failed. */
   removeMany(keys: readonly string[]): Promise<readonly { key: string; error: StoreError }[]>;
 
-  /** Begins a multipart upload. Should the answer be lost, an upload may exist that only `listUploads` tells of. */
+  /**
+   * Begins a multipart upload. Should the answer be lost, it rejects with "io" without a second attempt, and an upload
+   * may exist that only `listUploads` tells of.
+   */
   createUpload(key: string, attributes: ObjectAttributes): Promise<string>;
   uploadPart(key: string, uploadId: string, partNumber: number, body: Uint8Array): Promise<PartResult>;
   /** Makes a part of `length` bytes of an object, from `offset`. They must all be there. */

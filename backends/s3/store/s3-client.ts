@@ -43,6 +43,8 @@ export interface S3Request {
   readonly isStillOpen?: () => Promise<boolean>;
   /** Attempts at most; default: as many as the deadline allows. */
   readonly attempts?: number;
+  /** Not tried again once it may have been carried out: doing it twice leaves something behind. */
+  readonly once?: boolean;
 }
 
 export interface S3Reply extends HttpReply {
@@ -211,7 +213,9 @@ export class S3Client {
     const { attempts, deadline } = progress;
     const ceiling = Math.min(MOST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempts - 1));
     const waitMs = retryAfterMs + Math.random() * ceiling;
-    if (performance.now() + waitMs >= deadline || attempts >= (request.attempts ?? Infinity)) {
+    const isLast =
+      attempts >= (request.attempts ?? Infinity) || (request.once === true && progress.uncertain);
+    if (isLast || performance.now() + waitMs >= deadline) {
       throw new StoreError("io", `${this.describe(request)}: ${reason}, after ${attempts} attempts`);
     }
     const signals = [this.#closing.signal, ...(request.signal === undefined ? [] : [request.signal])];

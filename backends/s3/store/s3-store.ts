@@ -163,7 +163,7 @@ export class S3Store implements ObjectStore {
     }
     const query = { uploads: "" };
     const { body } = await this.#succeed({
-      ...{ class: "createUpload", method: "POST", key, query, headers: () => [...headers] },
+      ...{ class: "createUpload", method: "POST", key, query, headers: () => [...headers], once: true },
     });
     return replies.readUploadId(body);
   }

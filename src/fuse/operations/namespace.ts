@@ -4,7 +4,7 @@ import type { Operation } from "../operations.js";
 import { Opcode } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
-import { replyEntry, STALE } from "./steps.js";
+import { replyEntry, STALE, whenReady } from "./steps.js";
 
 /** Longest target of a symbolic link, in bytes (PATH_MAX without its NUL). */
 const TARGET_BYTES = 4095;
@@ -14,7 +14,7 @@ const RENAME_FLAGS = 7;
 function lookup(session: FuseSession, request: Request): Awaitable<Status> {
   const parent = session.node(request);
   if (parent === undefined) {
-    return STALE;
+    return lookupForgotten(session, request);
   }
   const name = request.name(0);
   if (typeof name === "number") {
@@ -36,6 +36,20 @@ function replyLookup(
   return session.cachesAbsence && entry instanceof Promise
     ? entry.then((status) => (status === -ENOENT ? session.replyAbsent(request) : status))
     : entry;
+}
+
+/** "." and ".." of a node that the guest has forgotten; what is found has the id that it had. */
+function lookupForgotten(session: FuseSession, request: Request): Awaitable<Status> {
+  const { inodes } = session;
+  const node = inodes.retained(request.nodeLow, request.nodeHigh);
+  if (node === undefined) {
+    return STALE;
+  }
+  inodes.pin(node);
+  return whenReady(lookupDots(session, request, node, STALE), (status) => {
+    inodes.unpin(node);
+    return status;
+  });
 }
 
 /**

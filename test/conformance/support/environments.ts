@@ -9,12 +9,15 @@ import type { Environment, FileSystemKind } from "./cases.js";
 import { ExecutorSystem, HostExecutor } from "./executor.js";
 import { RingsSystem } from "./rings-system.js";
 
-export type BackendName = "passthrough" | "memory";
+/** Our backends; an overlay's upper layer is a host directory or memory. */
+export type BackendName = "passthrough" | "memory" | "overlay" | "overlay-memory";
 
 /** What our backends lack: passthrough has what the file system below it has. */
 export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
   passthrough: ["hugeFiles", "largeXattrs"],
   memory: [],
+  overlay: ["hugeFiles", "largeXattrs", "renameWhiteout"],
+  "overlay-memory": ["renameWhiteout"],
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange"];
@@ -30,7 +33,25 @@ export const NOT_MOUNTED: readonly Capability[] = [...FUSE_LACKS];
 const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly string[]>> = {
   passthrough: (directory) => ["--shared-dir", directory, "--xattr"],
   memory: () => ["--backend", "memory", "--size", "256MiB"],
+  overlay: (directory) => [...overlayOf(directory), "--upper", join(directory, "upper")],
+  "overlay-memory": (directory) => [...overlayOf(directory), "--upper", "memory:256MiB"],
 };
+/** Whose rules hold: an overlay's files are those of its upper layer. */
+const KINDS: Readonly<Record<BackendName, FileSystemKind>> = {
+  passthrough: "passthrough",
+  memory: "memory",
+  overlay: "passthrough",
+  "overlay-memory": "memory",
+};
+
+/** Makes two lower layers, and a directory for an upper one. */
+function overlayOf(directory: string): string[] {
+  const [top, bottom] = [join(directory, "top"), join(directory, "bottom")];
+  for (const layer of [top, bottom, join(directory, "upper")]) {
+    mkdirSync(join(layer, "lower"), { recursive: true });
+  }
+  return ["--backend", "overlay", "--lower", top, "--lower", bottom];
+}
 
 function lacksOf(backend: BackendName, custom: CustomBackend | undefined): readonly Capability[] {
   if (custom === undefined) return BACKEND_LACKS[backend];
@@ -51,14 +72,13 @@ export interface CustomBackend {
 /** A backend through the FUSE session and real rings. */
 export async function ringsEnvironment(backend: BackendName, custom?: CustomBackend): Promise<Environment> {
   const flags = DEFAULT_INIT_FLAGS | InitFlag.HANDLE_KILLPRIV_V2;
-  const args = backend === "passthrough" ? ["--xattr"] : [];
-  const client = await Client.mount({ backend, size: "256MiB", init: { flags }, args });
+  const client = await Client.mount({ serve: SERVER_ARGS[backend], init: { flags } });
   const lacks = [...lacksOf(backend, custom), ...NOT_OVER_RINGS];
   const accepted = client.initReply?.flags ?? 0n;
   if ((accepted & InitFlag.HANDLE_KILLPRIV_V2) === 0n) lacks.push("killPrivileges", "killPrivilegesOnOpen");
   return {
     name: `${backend} over rings`,
-    kind: custom?.kind ?? backend,
+    kind: custom?.kind ?? KINDS[backend],
     system: new RingsSystem(client),
     capabilities: without(...lacks),
     close: async () => {
@@ -111,7 +131,7 @@ export async function mountEnvironment(backend: BackendName, custom?: CustomBack
   const acl = lacks.includes("posixAcl") ? [] : ["--posix-acl"];
   const share = await MountedShare.open([...SERVER_ARGS[backend](shared), "--killpriv-v2", ...acl]);
   return directoryEnvironment(`${backend} mounted`, share.path, {
-    kind: custom?.kind ?? backend,
+    kind: custom?.kind ?? KINDS[backend],
     capabilities: without(...lacks, ...NOT_MOUNTED),
     close: async () => {
       const { mount, gateway, log } = await share.close();

@@ -8,6 +8,8 @@ import { ok } from "./fuse-types.js";
 export interface MountOptions extends FrontendOptions {
   /** Which backend is served. Default "passthrough", over a fresh directory. */
   readonly backend?: "passthrough" | "memory";
+  /** The server's command line for a fresh directory, instead of `backend`. */
+  readonly serve?: (directory: string) => readonly string[];
   /** Size of a memory share. Default "64MiB". */
   readonly size?: string;
   /** More options for the server's command line. */
@@ -40,9 +42,9 @@ export class Client extends FuseClient {
     const gateway = await startGateway((directory) => {
       const share = options.sharedDir ?? join(directory, "share");
       if (!memory) mkdirSync(share, { recursive: true });
-      const backend = memory
-        ? ["--backend", "memory", "--size", options.size ?? "64MiB"]
-        : ["--shared-dir", share];
+      const backend =
+        options.serve?.(share) ??
+        (memory ? ["--backend", "memory", "--size", options.size ?? "64MiB"] : ["--shared-dir", share]);
       return [...backend, ...(options.args ?? [])];
     }, options.gateway);
     const sharedDir = memory ? undefined : (options.sharedDir ?? join(gateway.directory, "share"));

@@ -65,7 +65,7 @@ export class MemoryShare {
   constructor(options: Partial<MemoryBackendOptions> = {}, started?: [MemoryBackend, VfsNode]) {
     this.backend = started?.[0] ?? new MemoryBackend({ sizeBytes: 1 << 20, inodeLimit: 1000, ...options });
     this.root = started?.[1] ?? (this.backend.start() as VfsNode);
-    this.inodes = new InodeTable(this.root, (node) => this.backend.forget(node));
+    this.inodes = new InodeTable(this.root, this.backend);
   }
 
   /** A share that starts from a tree. */

@@ -5,11 +5,17 @@ import { VfsNode } from "../../../src/vfs/node.js";
 
 class Node extends VfsNode {}
 
-function createTable() {
+/** A table whose owner lets `retainLimit` nodes be retained, but not those in `gone`. */
+function createTable(retainLimit = 0) {
   const released: VfsNode[] = [];
+  const gone = new Set<VfsNode>();
   const root = new Node();
-  const table = new InodeTable(root, (node) => released.push(node));
-  return { table, root, released };
+  const owner = {
+    retain: (node: VfsNode) => retainLimit > 0 && !gone.has(node),
+    retainLimit,
+    forget: (node: VfsNode) => released.push(node),
+  };
+  return { table: new InodeTable(root, owner), root, released, gone };
 }
 
 describe("InodeTable", () => {
@@ -46,6 +52,19 @@ describe("InodeTable", () => {
     expect(table.forget(low, 0, 1)).toBe(false);
   });
 
+  test("ids of one table are unknown to another that begins with another generation", () => {
+    const owner = { retain: () => false, retainLimit: 0, forget: () => undefined };
+    const table = new InodeTable(new Node(), owner, 0xffff_ffff);
+    const node = new Node();
+    const low = table.reference(node);
+    expect(table.get(low, 0)).toBeUndefined();
+    expect(table.get(low, 0xffff_ffff)).toBe(node);
+    expect(table.get(ROOT_NODE_ID, 0)).toBeDefined();
+    table.forget(low, 0xffff_ffff, 1);
+    expect(table.reference(new Node())).toBe(low);
+    expect(table.get(low, 0)).toBeDefined();
+  });
+
   test("a pin keeps a node that the guest forgot", () => {
     const { table, released } = createTable();
     const node = new Node();
@@ -55,6 +74,59 @@ describe("InodeTable", () => {
     expect(released).toEqual([]);
     table.unpin(node);
     expect(released).toEqual([node]);
+  });
+
+  test("a retained node is unknown to the guest, and comes back under its old id", () => {
+    const { table, released } = createTable(10);
+    const node = new Node();
+    const low = table.reference(node);
+    table.forget(low, 0, 1);
+    expect(released).toEqual([]);
+    expect(table.size).toBe(1);
+    expect(node.tableIndex).toBeLessThan(0);
+    expect(table.get(low, 0)).toBeUndefined();
+    expect(table.forget(low, 0, 1)).toBe(false);
+    expect(table.retained(low, 1)).toBeUndefined();
+    expect(table.retained(low, 0)).toBe(node);
+    expect(table.reference(new Node())).not.toBe(low);
+    expect(table.reference(node)).toBe(low);
+    expect(table.generationOf(node)).toBe(0);
+    expect(table.get(low, 0)).toBe(node);
+    expect(table.retained(low, 0)).toBeUndefined();
+    expect(table.size).toBe(3);
+  });
+
+  test("a pin alone brings a retained node back, and its end retains it again", () => {
+    const { table, released, gone } = createTable(10);
+    const node = new Node();
+    const low = table.reference(node);
+    table.forget(low, 0, 1);
+    table.pin(node);
+    expect(table.get(low, 0)).toBe(node);
+    table.unpin(node);
+    expect(table.retained(low, 0)).toBe(node);
+    table.pin(node);
+    gone.add(node);
+    table.unpin(node);
+    expect(table.retained(low, 0)).toBeUndefined();
+    expect(released).toEqual([node]);
+  });
+
+  test("retains no more nodes than its owner wants, and gives the ids of the others a new generation", () => {
+    const { table, released } = createTable(100);
+    const nodes = Array.from({ length: 1000 }, () => new Node());
+    const ids = nodes.map((node) => table.reference(node));
+    for (const id of ids) {
+      table.forget(id, 0, 1);
+    }
+    const retained = ids.filter((id) => table.retained(id, 0) !== undefined);
+    expect(retained).toEqual(ids.slice(900));
+    expect(released).toEqual(nodes.slice(0, 900));
+    const next = table.reference(new Node());
+    expect(next).toBeLessThanOrEqual(ids[899] as number);
+    expect(table.get(next, 1)).toBeDefined();
+    table.clear();
+    expect(released).toHaveLength(1001);
   });
 
   test("clear releases everything but the root, and later references fail", () => {

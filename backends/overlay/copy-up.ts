@@ -1,0 +1,304 @@
+import { constants } from "node:fs";
+import {
+  Attr,
+  type AttributeChange,
+  type AttrRecord,
+  getWords64,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../../src/vfs/attributes.js";
+import {
+  type Awaitable,
+  ENOSYS,
+  EOPNOTSUPP,
+  EPERM,
+  EROFS,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
+import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { modeOf, ownerOf, timesOf } from "./attribute-change.js";
+import { copyData } from "./copy-data.js";
+import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
+import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
+import type { OverlayNode } from "./merged-node.js";
+import { markImpure, markOrigin, originOf } from "./origin.js";
+import type { Overlay } from "./overlay.js";
+import { run, type Steps, wait } from "./steps.js";
+import { discardWork } from "./work-directory.js";
+
+const { O_EXCL, O_NOATIME, O_RDONLY, O_RDWR } = constants;
+const RENAME_NOREPLACE = 1;
+const PRIVATE_FILE = 0o600;
+const PRIVATE_DIRECTORY = 0o700;
+/** Attributes that change what a file permits: a copy without them would not be the same file. */
+const ESSENTIAL_XATTRS = ["security.", "system.posix_acl_"];
+
+/**
+ * Makes sure that a node is in the upper layer: an exact copy, complete before it appears under its name. All who
+ * ask while it is being made wait for the same copy.
+ * @param size how much of a file's data is wanted, for one that is about to be truncated
+ */
+export function copyUp(overlay: Overlay, node: OverlayNode, size?: bigint): Awaitable<Status> {
+  if (node.upper !== undefined) {
+    return 0;
+  }
+  if (overlay.upper === undefined) {
+    return -EROFS;
+  }
+  if (node.copying !== undefined) {
+    return node.copying;
+  }
+  const result = run(copy(overlay, overlay.upper, node, size));
+  if (result instanceof Promise) {
+    node.copying = result.finally(() => {
+      node.copying = undefined;
+    });
+    return node.copying;
+  }
+  return result;
+}
+
+function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bigint): Steps<Status> {
+  for (const { parent } of node.places.slice(0, 1)) {
+    const status = yield* wait(copyUp(overlay, parent));
+    if (status < 0) {
+      return status;
+    }
+  }
+  const { layer, node: lower } = overlay.real(node);
+  const attr = attrRecord();
+  const status = yield* wait(layer.backend.getattr(OVERLAY, lower, undefined, attr));
+  if (status < 0) {
+    return status;
+  }
+  const workName = upper.workName();
+  const made = yield* make(overlay, upper, node, workName, attr);
+  if (typeof made === "number") {
+    return made;
+  }
+  const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
+  const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
+  const filled = yield* fill(overlay, upper, node, made, attr, size);
+  const complete =
+    filled < 0 || node.isAlias ? filled : yield* markOrigin(overlay, upper, made.node, node, origin);
+  const published =
+    complete < 0
+      ? complete
+      : links > 1 && upper.index !== undefined && origin !== undefined
+        ? yield* publishIndexed(overlay, upper, node, made.node, workName, origin, links)
+        : yield* publish(overlay, upper, node, made.node, workName);
+  if (made.handle !== undefined) {
+    yield* wait(upper.backend.discard(made.handle));
+  }
+  if (published < 0) {
+    yield* discardWork(upper, workName, node.type);
+    upper.drop(made.node);
+  }
+  return published;
+}
+
+/** What is being built in the work directory. */
+interface Made {
+  readonly node: VfsNode;
+  /** A regular file is open for writing. */
+  readonly handle: VfsHandle | undefined;
+}
+
+/** An empty file of the right type, which only root may use. */
+function* make(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  name: string,
+  attr: AttrRecord,
+): Steps<Result<Made>> {
+  const { backend, work } = upper;
+  const out = attrRecord();
+  const mode = attr[Attr.MODE] as number;
+  let made: Result<VfsNode>;
+  switch (mode & S_IFMT) {
+    case S_IFREG: {
+      const handle = yield* wait(backend.create(OVERLAY, work, name, O_RDWR | O_EXCL, PRIVATE_FILE, out));
+      return typeof handle === "number" ? handle : { node: handle.node, handle };
+    }
+    case S_IFDIR:
+      made = yield* wait(backend.mkdir(OVERLAY, work, name, PRIVATE_DIRECTORY, out));
+      break;
+    case S_IFLNK: {
+      const { layer, node: lower } = overlay.real(node);
+      const target = yield* wait(layer.backend.readlink(OVERLAY, lower));
+      made =
+        typeof target === "number" ? target : yield* wait(backend.symlink(OVERLAY, work, name, target, out));
+      break;
+    }
+    default:
+      made = yield* wait(backend.mknod(OVERLAY, work, name, mode, attr[Attr.RDEV] as number, out));
+  }
+  return typeof made === "number" ? made : { node: made, handle: undefined };
+}
+
+/** Everything but the name; in this order because chown and writing clear setuid, and all of it changes times. */
+function* fill(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  { node: made, handle }: Made,
+  attr: AttrRecord,
+  size: bigint | undefined,
+): Steps<Status> {
+  const set = (change: AttributeChange) =>
+    wait(upper.backend.setattr(OVERLAY, made, handle, change, attrRecord()));
+  let status = yield* set(ownerOf(attr));
+  if (status >= 0 && handle !== undefined) {
+    status = yield* fillData(overlay, upper, node, handle, attr, size);
+  }
+  if (status >= 0) {
+    status = yield* copyXattrs(overlay, upper, node, made);
+  }
+  if (status >= 0 && node.type !== S_IFLNK) {
+    status = yield* set(modeOf(attr));
+  }
+  if (status >= 0) {
+    status = yield* set(timesOf(attr));
+  }
+  if (status >= 0 && handle !== undefined && !overlay.settings.isVolatile) {
+    status = yield* wait(upper.backend.fsync(OVERLAY, handle, false));
+  }
+  return status;
+}
+
+function* fillData(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  handle: VfsHandle,
+  attr: AttrRecord,
+  limit: bigint | undefined,
+): Steps<Status> {
+  const all = BigInt(getWords64(attr, Attr.SIZE));
+  const size = limit !== undefined && limit < all ? limit : all;
+  if (size === 0n) {
+    return 0;
+  }
+  const { layer, node: lower } = overlay.real(node);
+  let source = yield* wait(layer.backend.open(OVERLAY, lower, O_RDONLY | O_NOATIME));
+  if (source === -EPERM) {
+    source = yield* wait(layer.backend.open(OVERLAY, lower, O_RDONLY));
+  }
+  if (typeof source === "number") {
+    return source;
+  }
+  try {
+    return yield* copyData({ layer, handle: source }, { layer: upper, handle }, size);
+  } finally {
+    yield* wait(layer.backend.discard(source));
+  }
+}
+
+function* copyXattrs(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<Status> {
+  const { layer, node: lower } = overlay.real(node);
+  const names = yield* layer.xattrNames(lower);
+  if (typeof names === "number") {
+    return names === -EOPNOTSUPP || names === -ENOSYS ? 0 : names;
+  }
+  for (const name of names) {
+    if (overlay.names.isOwn(name)) {
+      continue;
+    }
+    const value = yield* layer.xattr(lower, name);
+    const status = typeof value === "number" ? value : yield* wait(upper.setXattr(made, name, value));
+    const isEssential = ESSENTIAL_XATTRS.some((prefix) => name.startsWith(prefix));
+    const canBeLeftOut = !isEssential && (status === -EOPNOTSUPP || status === -EPERM);
+    if (status !== undefined && status < 0 && !canBeLeftOut) {
+      return status;
+    }
+  }
+  return 0;
+}
+
+/** Gives the copy of a file with several names its place in the index, and one of its names. */
+function* publishIndexed(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  made: VfsNode,
+  workName: string,
+  origin: Buffer,
+  links: number,
+): Steps<Status> {
+  const { backend, work, index } = upper;
+  const marked = yield* wait(upper.setXattr(made, overlay.names.nlink, Buffer.from("L+0")));
+  if (marked < 0 || index === undefined) {
+    return marked;
+  }
+  const indexed = yield* wait(
+    backend.rename(OVERLAY, work, workName, index, indexName(origin), RENAME_NOREPLACE),
+  );
+  if (indexed < 0) {
+    return indexed;
+  }
+  node.extraLinks = links - 1;
+  yield* takeCopy(overlay, upper, node, made);
+  const [place] = node.places;
+  return place === undefined
+    ? yield* writeLinks(overlay, upper, node)
+    : yield* keepTimes(upper, place.parent, () => linkUp(overlay, upper, node, place));
+}
+
+/** Does something that changes a directory of the upper layer, which nobody is to see from its times. */
+function* keepTimes(
+  upper: UpperLayer,
+  { upper: directory }: OverlayNode,
+  change: () => Steps<Status>,
+): Steps<Status> {
+  if (directory === undefined) {
+    return 0;
+  }
+  const before = attrRecord();
+  const known = yield* wait(upper.backend.getattr(OVERLAY, directory, undefined, before));
+  const status = known < 0 ? known : yield* change();
+  if (status >= 0) {
+    yield* wait(upper.backend.setattr(OVERLAY, directory, undefined, timesOf(before), attrRecord()));
+  }
+  return status;
+}
+
+/** Makes the copy the node's file, for those who have it open too. */
+function* takeCopy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<void> {
+  node.isCopy = true;
+  overlay.nodes.copiedUp(node, made);
+  for (const handle of node.handles) {
+    yield* handle.moveTo(upper, made);
+  }
+}
+
+/** Gives the copy its name, unless the file was deleted meanwhile, and makes it the node's file. */
+function* publish(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  made: VfsNode,
+  workName: string,
+): Steps<Status> {
+  const { backend, work } = upper;
+  const [place] = node.places;
+  const parent = place?.parent.upper;
+  if (place === undefined || parent === undefined) {
+    yield* discardWork(upper, workName, node.type);
+  } else {
+    const marked = yield* markImpure(overlay, upper, place.parent);
+    if (marked < 0) {
+      return marked;
+    }
+    const rename = () => wait(backend.rename(OVERLAY, work, workName, parent, place.name, RENAME_NOREPLACE));
+    const moved = yield* keepTimes(upper, place.parent, rename);
+    if (moved < 0) {
+      return moved;
+    }
+  }
+  yield* takeCopy(overlay, upper, node, made);
+  return 0;
+}

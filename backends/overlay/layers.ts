@@ -1,0 +1,147 @@
+import { ATTR_WORDS, type AttrRecord } from "../../src/vfs/attributes.js";
+import type { Backend } from "../../src/vfs/backend.js";
+import { type Awaitable, ERANGE, type Result, type Status } from "../../src/vfs/errno.js";
+import type { Caller, VfsNode } from "../../src/vfs/node.js";
+import { type Steps, wait } from "./steps.js";
+
+/** What a layer is made from. */
+export interface LayerSource {
+  /** How messages name the layer. */
+  readonly name: string;
+  readonly backend: Backend;
+  /** Starts the backend and returns the node that is the layer's root. */
+  open(): Awaitable<VfsNode>;
+}
+
+/** The layer that takes all changes. */
+export interface UpperSource extends LayerSource {
+  /**
+   * The directory where things are built before they are renamed into the layer: of the same backend and file
+   * system, outside the layer's root, and of this overlay alone. Called after {@link LayerSource.open}.
+   */
+  openWork(): Awaitable<VfsNode>;
+  /** The directory beside it where copies of files with several names are kept; undefined: each name is copied apart. */
+  openIndex(): Awaitable<VfsNode | undefined>;
+}
+
+/** In whose name the overlay looks into its layers and moves things between them. */
+export const OVERLAY: Caller = {
+  uid: 0,
+  gid: 0,
+  pid: 0,
+  supplementaryGroup: -1,
+  umask: 0,
+  clearsPrivileges: false,
+};
+
+const SMALL_XATTR_BYTES = 512;
+const XATTR_BYTES = 65_536;
+
+/** Attributes that nobody else fills while a step waits. */
+export function attrRecord(): AttrRecord {
+  return new Uint32Array(ATTR_WORDS);
+}
+
+/** A layer of the overlay, and which of its nodes are in use. */
+export class Layer {
+  readonly name: string;
+  readonly backend: Backend;
+  readonly root: VfsNode;
+  /** Users of a node; a backend keeps a node until it is told to forget it. */
+  readonly #uses = new Map<VfsNode, number>();
+
+  /** Directories that may hold the other form of whiteouts. */
+  readonly #withXattrWhiteouts = new WeakSet<VfsNode>();
+
+  constructor(source: LayerSource, root: VfsNode) {
+    this.name = source.name;
+    this.backend = source.backend;
+    this.root = root;
+    this.retain(root);
+  }
+
+  retain(node: VfsNode): void {
+    this.#uses.set(node, (this.#uses.get(node) ?? 0) + 1);
+  }
+
+  release(node: VfsNode): void {
+    const uses = (this.#uses.get(node) ?? 0) - 1;
+    if (uses > 0) {
+      this.#uses.set(node, uses);
+    } else {
+      this.#uses.delete(node);
+      this.backend.forget(node);
+    }
+  }
+
+  /** Lets go of a node that was found and is of no use, unless somebody else uses it. */
+  drop(node: VfsNode): void {
+    if (!this.#uses.has(node)) {
+      this.backend.forget(node);
+    }
+  }
+
+  /** Whether empty files of a directory may be whiteouts. */
+  hasXattrWhiteouts(directory: VfsNode): boolean {
+    return this.#withXattrWhiteouts.has(directory);
+  }
+
+  expectXattrWhiteouts(directory: VfsNode): void {
+    this.#withXattrWhiteouts.add(directory);
+  }
+
+  /** The value of an extended attribute. Errors: ENODATA, EOPNOTSUPP and others. */
+  *xattr(node: VfsNode, name: string): Steps<Result<Buffer>> {
+    let into = Buffer.allocUnsafe(SMALL_XATTR_BYTES);
+    let length = yield* wait(this.backend.getxattr(OVERLAY, node, name, into));
+    if (length === -ERANGE) {
+      into = Buffer.allocUnsafe(XATTR_BYTES);
+      length = yield* wait(this.backend.getxattr(OVERLAY, node, name, into));
+    }
+    return length < 0 ? length : into.subarray(0, length);
+  }
+
+  /** Names of all extended attributes. */
+  *xattrNames(node: VfsNode): Steps<Result<string[]>> {
+    const into = Buffer.allocUnsafe(XATTR_BYTES);
+    const length = yield* wait(this.backend.listxattr(OVERLAY, node, into));
+    return length < 0
+      ? length
+      : into
+          .latin1Slice(0, length)
+          .split("\0")
+          .filter((name) => name !== "");
+  }
+
+  setXattr(node: VfsNode, name: string, value: Uint8Array): Awaitable<Status> {
+    return this.backend.setxattr(OVERLAY, node, name, value, 0);
+  }
+}
+
+/** A node of a layer. */
+export interface LayerNode {
+  readonly layer: Layer;
+  readonly node: VfsNode;
+}
+
+/** The layer that takes the changes, with its work directory. */
+export class UpperLayer extends Layer {
+  readonly work: VfsNode;
+  readonly index: VfsNode | undefined;
+  #count = 0;
+
+  constructor(source: UpperSource, root: VfsNode, work: VfsNode, index: VfsNode | undefined) {
+    super(source, root);
+    this.work = work;
+    this.index = index;
+    this.retain(work);
+    if (index !== undefined) {
+      this.retain(index);
+    }
+  }
+
+  /** A name that is free in the work directory. */
+  workName(): string {
+    return `#${(this.#count++).toString(16)}`;
+  }
+}

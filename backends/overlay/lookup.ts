@@ -1,0 +1,339 @@
+import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
+import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import type { VfsNode } from "../../src/vfs/node.js";
+import { readLinks, resolveLinks } from "./hard-links.js";
+import { attrRecord, type Layer, type LayerNode, OVERLAY } from "./layers.js";
+import { mark } from "./marks.js";
+import type { OverlayNode, Stack } from "./merged-node.js";
+import { mayHoldCopies, numberFor } from "./origin.js";
+import type { Overlay } from "./overlay.js";
+import { andThen, run, type Steps, wait } from "./steps.js";
+
+/** Names that stand for deleted ones in layers as archives have them. */
+export const MARKER_PREFIX = ".wh.";
+/** Its presence hides what the layers below have in the directory. */
+export const OPAQUE_MARKER = ".wh..wh..opq";
+const FUSE_OVERLAYFS_OPAQUE = "user.fuseoverlayfs.opaque";
+
+const LETTER_X = 0x78;
+const LETTER_Y = 0x79;
+
+/** A name that a layer hides. */
+export const HIDDEN = "hidden";
+
+/** Whether attributes are those of a whiteout: a character device 0:0. */
+export function isWhiteout(attr: AttrRecord): boolean {
+  return ((attr[Attr.MODE] as number) & S_IFMT) === S_IFCHR && attr[Attr.RDEV] === 0;
+}
+
+/** Finds a name in one layer. Errors, and {@link HIDDEN} for a whiteout. */
+function* findIn(
+  overlay: Overlay,
+  { layer, node: directory }: LayerNode,
+  name: string,
+  out: AttrRecord,
+  isLast: boolean,
+): Steps<Result<VfsNode> | typeof HIDDEN> {
+  const isLower = layer !== overlay.upper;
+  if (isLower && name.startsWith(MARKER_PREFIX)) {
+    return -ENOENT;
+  }
+  const found = yield* wait(layer.backend.lookup(OVERLAY, directory, name, out));
+  if (found === -ENOENT && isLower && !isLast) {
+    return yield* findMarker(layer, directory, name);
+  }
+  if (typeof found === "number") {
+    return found;
+  }
+  if (isWhiteout(out)) {
+    layer.drop(found);
+    return HIDDEN;
+  }
+  return (yield* isXattrWhiteout(overlay, layer, directory, found, out)) ? HIDDEN : found;
+}
+
+function* findMarker(layer: Layer, directory: VfsNode, name: string): Steps<typeof HIDDEN | number> {
+  const marker = yield* wait(layer.backend.lookup(OVERLAY, directory, MARKER_PREFIX + name, attrRecord()));
+  if (typeof marker === "number") {
+    return marker;
+  }
+  layer.drop(marker);
+  return HIDDEN;
+}
+
+/** The form of a whiteout where devices cannot be made: an empty file with a mark. */
+function* isXattrWhiteout(
+  overlay: Overlay,
+  layer: Layer,
+  directory: VfsNode,
+  node: VfsNode,
+  attr: AttrRecord,
+): Steps<boolean> {
+  const isEmptyFile =
+    ((attr[Attr.MODE] as number) & S_IFMT) === S_IFREG && attr[Attr.SIZE] === 0 && attr[Attr.SIZE + 1] === 0;
+  if (!isEmptyFile || !layer.hasXattrWhiteouts(directory)) {
+    return false;
+  }
+  const value = yield* mark(layer, node, overlay.names.whiteout);
+  if (value === undefined || typeof value === "number") {
+    return false;
+  }
+  layer.drop(node);
+  return true;
+}
+
+/** Whether a directory of a layer hides what is below it. */
+function* isOpaque(overlay: Overlay, { layer, node }: LayerNode): Steps<number | boolean> {
+  const value = yield* mark(layer, node, overlay.names.opaque);
+  if (typeof value === "number") {
+    return value;
+  }
+  if (value !== undefined && value.length === 1 && value[0] === LETTER_Y) {
+    return true;
+  }
+  if (value !== undefined && value.length === 1 && value[0] === LETTER_X) {
+    layer.expectXattrWhiteouts(node);
+  }
+  if (layer === overlay.upper) {
+    return false;
+  }
+  const theirs = yield* mark(layer, node, FUSE_OVERLAYFS_OPAQUE);
+  if (theirs !== undefined && typeof theirs !== "number" && theirs[0] === LETTER_Y) {
+    return true;
+  }
+  const marker = yield* wait(layer.backend.lookup(OVERLAY, node, OPAQUE_MARKER, attrRecord()));
+  if (typeof marker === "number") {
+    return marker === -ENOENT ? false : marker;
+  }
+  layer.drop(marker);
+  return true;
+}
+
+/** Where the lower parts of a name are looked for: in directories of layers, from the top. */
+interface Search {
+  directories: readonly LayerNode[];
+  name: string;
+}
+
+/** Follows the mark of a directory that was renamed. */
+function* follow(overlay: Overlay, search: Search, at: LayerNode): Steps<Result<Search>> {
+  const value = yield* mark(at.layer, at.node, overlay.names.redirect);
+  if (value === undefined || typeof value === "number") {
+    return value ?? search;
+  }
+  const path = value.latin1Slice(0, value.length);
+  if (!path.startsWith("/")) {
+    return { directories: search.directories, name: path };
+  }
+  const components = path.split("/").filter((part) => part !== "");
+  const name = components.pop() ?? "";
+  const below = overlay.lowers.slice(overlay.lowers.indexOf(at.layer) + 1);
+  const directories: LayerNode[] = [];
+  for (const layer of below) {
+    const directory = yield* descend(overlay, layer, components);
+    if (typeof directory === "number" && directory !== -ENOENT) {
+      return directory;
+    }
+    if (typeof directory !== "number") {
+      directories.push({ layer, node: directory });
+    }
+  }
+  return { directories, name };
+}
+
+/** The directory of a layer at a path from its root. */
+function* descend(overlay: Overlay, layer: Layer, components: readonly string[]): Steps<Result<VfsNode>> {
+  const out = attrRecord();
+  let node = layer.root;
+  for (const name of components) {
+    const next = yield* findIn(overlay, { layer, node }, name, out, true);
+    layer.drop(node);
+    if (typeof next === "number") {
+      return next;
+    }
+    if (next === HIDDEN) {
+      return -ENOENT;
+    }
+    if (((out[Attr.MODE] as number) & S_IFMT) !== S_IFDIR) {
+      layer.drop(next);
+      return -ENOENT;
+    }
+    node = next;
+  }
+  return node;
+}
+
+/** What was found so far under a name, and where to look on. */
+class Finding implements Stack {
+  type = 0;
+  upper: VfsNode | undefined;
+  readonly lowers: LayerNode[] = [];
+  search: Search;
+
+  constructor(search: Search) {
+    this.search = search;
+  }
+
+  /** Takes in what a layer has. False when it goes no further: what lies below is hidden. */
+  add(at: LayerNode, out: AttrRecord, isUpper: boolean): boolean {
+    const type = (out[Attr.MODE] as number) & S_IFMT;
+    if (this.type !== 0 && type !== S_IFDIR) {
+      at.layer.drop(at.node);
+      return false;
+    }
+    this.type = type;
+    if (isUpper) {
+      this.upper = at.node;
+    } else {
+      this.lowers.push(at);
+    }
+    return type === S_IFDIR;
+  }
+}
+
+/** What the layers have under a name; `out` has the attributes of the topmost. */
+export function* findStack(
+  overlay: Overlay,
+  parent: OverlayNode,
+  name: string,
+  out: AttrRecord,
+): Steps<Result<Stack>> {
+  const finding = new Finding({ directories: parent.lowers, name });
+  let status: number = 0;
+  if (parent.upper !== undefined && overlay.upper !== undefined) {
+    const directory = { layer: overlay.upper, node: parent.upper };
+    const mayRedirect = parent.lowers.length === 0 && (yield* mayHoldCopies(overlay, overlay.upper, parent));
+    status = yield* lookInto(overlay, finding, directory, out, mayRedirect);
+  }
+  while (status >= 0 && finding.search.directories.length > 0) {
+    const [directory, ...below] = finding.search.directories as [LayerNode, ...LayerNode[]];
+    finding.search = { directories: below, name: finding.search.name };
+    status = yield* lookInto(overlay, finding, directory, out, directory.layer !== overlay.lowers.at(-1));
+  }
+  if (status < 0) {
+    overlay.nodes.drop(finding);
+    return status;
+  }
+  return finding.type === 0 ? -ENOENT : finding;
+}
+
+const NOWHERE: readonly LayerNode[] = [];
+
+/**
+ * Looks into one directory of a layer, and finds out where to go on.
+ * @param mayRedirect a directory in it may say that other layers have more of it, though they have none of this one
+ */
+function* lookInto(
+  overlay: Overlay,
+  finding: Finding,
+  directory: LayerNode,
+  out: AttrRecord,
+  mayRedirect: boolean,
+): Steps<Status> {
+  const { search } = finding;
+  const isLast = search.directories.length === 0;
+  const attr = finding.type === 0 ? out : attrRecord();
+  const found = yield* findIn(overlay, directory, search.name, attr, isLast);
+  if (typeof found === "number") {
+    return found === -ENOENT ? 0 : found;
+  }
+  const at = found === HIDDEN ? undefined : { layer: directory.layer, node: found };
+  if (at === undefined || !finding.add(at, attr, directory.layer === overlay.upper)) {
+    finding.search = { directories: NOWHERE, name: search.name };
+    return 0;
+  }
+  if (isLast && !mayRedirect) {
+    return 0;
+  }
+  const opaque = isLast ? false : yield* isOpaque(overlay, at);
+  const next = opaque === false ? yield* follow(overlay, search, at) : opaque;
+  if (typeof next === "number") {
+    return next;
+  }
+  finding.search = next === true ? { directories: NOWHERE, name: search.name } : next;
+  return 0;
+}
+
+/** Finds `name` in a directory and gives it its node. */
+export function lookup(
+  overlay: Overlay,
+  parent: OverlayNode,
+  name: string,
+  out: AttrRecord,
+): Awaitable<Result<OverlayNode>> {
+  if (!parent.isDirectory) {
+    return -ENOTDIR;
+  }
+  const child = parent.children?.get(name);
+  if (child === undefined) {
+    return run(find(overlay, parent, name, out));
+  }
+  const { layer, node } = overlay.real(child);
+  return andThen(layer.backend.getattr(OVERLAY, node, undefined, out), (status) => {
+    if (status === -ENOENT || status === -ESTALE) {
+      // Somebody else changed the layer.
+      overlay.nodes.unplace(parent, name);
+      return run(find(overlay, parent, name, out));
+    }
+    if (status < 0) {
+      return status;
+    }
+    overlay.present(child, out);
+    return child;
+  });
+}
+
+function* find(
+  overlay: Overlay,
+  parent: OverlayNode,
+  name: string,
+  out: AttrRecord,
+): Steps<Result<OverlayNode>> {
+  const found = yield* findStack(overlay, parent, name, out);
+  const stack = typeof found === "number" ? found : yield* resolveLinks(overlay, found, out);
+  if (typeof stack === "number") {
+    return stack;
+  }
+  let node = overlay.nodes.known(stack);
+  if (node === undefined) {
+    const isCopy = yield* numberFor(overlay, parent, stack, out);
+    node = adopt(overlay, stack, out);
+    node.isCopy = isCopy;
+    if (isCopy && overlay.upper !== undefined) {
+      yield* readLinks(overlay, overlay.upper, node, found !== stack, out);
+    }
+  } else {
+    overlay.nodes.drop(stack);
+  }
+  overlay.nodes.place(node, parent, name);
+  overlay.present(node, out);
+  return node;
+}
+
+/** The node of what was found; `out` has its attributes, with the inode number that the guest sees. */
+export function adopt(overlay: Overlay, stack: Stack, out: AttrRecord): OverlayNode {
+  return overlay.nodes.adopt(stack, (node) => {
+    node.inoLow = out[Attr.INO] as number;
+    node.inoHigh = out[Attr.INO + 1] as number;
+  });
+}
+
+/** Whether a layer below the upper one shows a name that the upper one would have to hide. */
+export function* lowerShows(overlay: Overlay, parent: OverlayNode, name: string): Steps<number | boolean> {
+  const out = attrRecord();
+  for (const [i, directory] of parent.lowers.entries()) {
+    const isLast = i + 1 === parent.lowers.length;
+    const found = yield* findIn(overlay, directory, name, out, isLast);
+    if (found === HIDDEN) {
+      return false;
+    }
+    if (typeof found !== "number") {
+      directory.layer.drop(found);
+      return true;
+    }
+    if (found !== -ENOENT) {
+      return found;
+    }
+  }
+  return false;
+}

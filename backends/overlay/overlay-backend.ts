@@ -1,0 +1,329 @@
+import {
+  type AttributeChange,
+  type AttrRecord,
+  Change,
+  type FileSystemStatistics,
+  S_IFCHR,
+  S_IFMT,
+} from "../../src/vfs/attributes.js";
+import type { Backend, BackendCapabilities } from "../../src/vfs/backend.js";
+import {
+  type Awaitable,
+  EINVAL,
+  EISDIR,
+  ENOTDIR,
+  EPERM,
+  EROFS,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
+import { GatewayError } from "../../src/vfs/gateway-error.js";
+import { KeyedLocks } from "../../src/vfs/keyed-locks.js";
+import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { attributes, give } from "./attributes.js";
+import { copyUp } from "./copy-up.js";
+import { create, type Maker } from "./creation.js";
+import { OverlayDirectoryHandle } from "./directory-listing.js";
+import { OverlayFileHandle } from "./file-handle.js";
+import { createFile, createTemporary, openFile } from "./file-opener.js";
+import { link } from "./link.js";
+import { lookup } from "./lookup.js";
+import type { OverlayNode } from "./merged-node.js";
+import { type OverlayOptions, openLayers } from "./open-layers.js";
+import type { Overlay } from "./overlay.js";
+import { remove } from "./removal.js";
+import { rename } from "./rename.js";
+import { andThen, run, type Steps } from "./steps.js";
+import { finishVolatile } from "./work-directory.js";
+import { XattrOperations } from "./xattr-operations.js";
+
+const W_OK = 2;
+
+/**
+ * Layers of any backends as one tree, as Linux's overlayfs has them: lower ones that are never written to, and
+ * an upper one that takes the changes. Each operation is the layer's own wherever one layer alone is concerned.
+ */
+export class OverlayBackend extends XattrOperations {
+  readonly capabilities: BackendCapabilities;
+  readonly #options: OverlayOptions;
+  readonly #locks = new KeyedLocks<OverlayNode>();
+  #overlay: Overlay | undefined;
+
+  constructor(options: OverlayOptions) {
+    super();
+    this.#options = options;
+    const all = [...(options.upper === undefined ? [] : [options.upper]), ...options.lowers];
+    const [top] = all;
+    this.capabilities = {
+      hardLinks: top?.backend.capabilities.hardLinks ?? false,
+      specialFiles: top?.backend.capabilities.specialFiles ?? false,
+      xattrs: top?.backend.capabilities.xattrs ?? false,
+      changesOutside: false,
+      posixAcl: all.every(({ backend }) => backend.capabilities.posixAcl),
+      parents: true,
+    };
+  }
+
+  protected override get overlay(): Overlay {
+    if (this.#overlay === undefined) {
+      throw new GatewayError("environment", "the overlay is not started");
+    }
+    return this.#overlay;
+  }
+
+  override async start(): Promise<VfsNode> {
+    this.#overlay = await openLayers(this.#options);
+    return this.#overlay.nodes.root;
+  }
+
+  override async stop(): Promise<void> {
+    const { upper, lowers, isVolatile } = this.#options;
+    if (isVolatile && this.#overlay?.upper !== undefined) {
+      await run(finishVolatile(this.#overlay.upper));
+    }
+    for (const { backend } of [...(upper === undefined ? [] : [upper]), ...lowers]) {
+      await backend.stop();
+    }
+    this.#overlay = undefined;
+  }
+
+  override forget(node: VfsNode): void {
+    this.#overlay?.nodes.forget(node as OverlayNode);
+  }
+
+  override statfs(_node: VfsNode): Awaitable<Result<FileSystemStatistics>> {
+    const { layer, node } = this.overlay.real(this.overlay.nodes.root);
+    return layer.backend.statfs(node);
+  }
+
+  override lookup(
+    _caller: Caller,
+    parent: VfsNode,
+    name: string,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
+    return andThen(lookup(this.overlay, parent as OverlayNode, name, out), give);
+  }
+
+  override parentOf(_caller: Caller, node: VfsNode, out: AttrRecord): Awaitable<Result<VfsNode>> {
+    const directory = node as OverlayNode;
+    if (!directory.isDirectory) {
+      return -ENOTDIR;
+    }
+    const parent = directory.places[0]?.parent ?? this.overlay.nodes.root;
+    return andThen(attributes(this.overlay, parent, undefined, out), (status) =>
+      give(status < 0 ? status : parent),
+    );
+  }
+
+  override getattr(
+    _caller: Caller,
+    node: VfsNode,
+    handle: VfsHandle | undefined,
+    out: AttrRecord,
+  ): Awaitable<Status> {
+    return attributes(this.overlay, node as OverlayNode, handle, out);
+  }
+
+  override setattr(
+    caller: Caller,
+    node: VfsNode,
+    handle: VfsHandle | undefined,
+    change: AttributeChange,
+    out: AttrRecord,
+  ): Awaitable<Status> {
+    const file = node as OverlayNode;
+    const resizes = (change.valid & Change.SIZE) !== 0;
+    if (resizes && !file.isRegular) {
+      return file.isDirectory ? -EISDIR : -EINVAL;
+    }
+    const { overlay } = this;
+    return andThen(copyUp(overlay, file, resizes ? change.size : undefined), (ready) => {
+      if (ready < 0 || file.upper === undefined || overlay.upper === undefined) {
+        return ready;
+      }
+      const { backend } = overlay.upper;
+      const inner = handle instanceof OverlayFileHandle ? innerOf(overlay, handle) : undefined;
+      return andThen(backend.setattr(caller, file.upper, inner, change, out), (status) => {
+        if (status >= 0) {
+          overlay.present(file, out);
+        }
+        return status;
+      });
+    });
+  }
+
+  override readlink(caller: Caller, node: VfsNode): Awaitable<Result<string>> {
+    const { layer, node: real } = this.overlay.real(node as OverlayNode);
+    return layer.backend.readlink(caller, real);
+  }
+
+  override mknod(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    rdev: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
+    // It would be a whiteout.
+    return (mode & S_IFMT) === S_IFCHR && rdev === 0
+      ? -EPERM
+      : this.#make(
+          parent,
+          name,
+          (backend, directory, as) => backend.mknod(caller, directory, as, mode, rdev, out),
+          out,
+        );
+  }
+
+  override mkdir(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    mode: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
+    return this.#make(
+      parent,
+      name,
+      (backend, directory, as) => backend.mkdir(caller, directory, as, mode, out),
+      out,
+    );
+  }
+
+  override symlink(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    target: string,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
+    return this.#make(
+      parent,
+      name,
+      (backend, directory, as) => backend.symlink(caller, directory, as, target, out),
+      out,
+    );
+  }
+
+  override link(
+    _caller: Caller,
+    node: VfsNode,
+    newParent: VfsNode,
+    newName: string,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
+    const [file, parent] = [node as OverlayNode, newParent as OverlayNode];
+    // What takes long is done before the directory is locked.
+    return andThen(copyUp(this.overlay, file), (status) =>
+      status < 0
+        ? status
+        : andThen(this.#alone([parent], link(this.overlay, file, parent, newName, out)), give),
+    );
+  }
+
+  override unlink(_caller: Caller, parent: VfsNode, name: string): Awaitable<Status> {
+    const directory = parent as OverlayNode;
+    return this.#alone([directory], remove(this.overlay, directory, name, false));
+  }
+
+  override rmdir(_caller: Caller, parent: VfsNode, name: string): Awaitable<Status> {
+    const directory = parent as OverlayNode;
+    return this.#alone([directory], remove(this.overlay, directory, name, true));
+  }
+
+  override rename(
+    _caller: Caller,
+    parent: VfsNode,
+    name: string,
+    newParent: VfsNode,
+    newName: string,
+    flags: number,
+  ): Awaitable<Status> {
+    const from = { parent: parent as OverlayNode, name };
+    const to = { parent: newParent as OverlayNode, name: newName };
+    const { root } = this.overlay.nodes;
+    return this.#alone([root, from.parent, to.parent], rename(this.overlay, from, to, flags));
+  }
+
+  override open(caller: Caller, node: VfsNode, flags: number): Awaitable<Result<VfsHandle>> {
+    return openFile(this.overlay, caller, node as OverlayNode, flags);
+  }
+
+  override create(
+    caller: Caller,
+    parent: VfsNode,
+    name: string,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
+    const directory = parent as OverlayNode;
+    return this.#alone(
+      [directory],
+      createFile(this.overlay, caller, { parent: directory, name }, flags, mode, out),
+    );
+  }
+
+  override tmpfile(
+    caller: Caller,
+    parent: VfsNode,
+    flags: number,
+    mode: number,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
+    return run(createTemporary(this.overlay, caller, parent as OverlayNode, flags, mode, out));
+  }
+
+  override opendir(_caller: Caller, node: VfsNode): Result<VfsHandle> {
+    return (node as OverlayNode).isDirectory ? new OverlayDirectoryHandle(node) : -ENOTDIR;
+  }
+
+  override syncfs(_node: VfsNode): Awaitable<Status> {
+    const { upper, settings } = this.overlay;
+    return upper === undefined || settings.isVolatile ? 0 : upper.backend.syncfs(upper.root);
+  }
+
+  override access(caller: Caller, node: VfsNode, mask: number): Awaitable<Status> {
+    if ((mask & W_OK) !== 0 && this.overlay.upper === undefined) {
+      return -EROFS;
+    }
+    const { layer, node: real } = this.overlay.real(node as OverlayNode);
+    return layer.backend.access(caller, real, mask);
+  }
+
+  /** Makes a file that is not opened. */
+  #make(
+    parent: VfsNode,
+    name: string,
+    make: (backend: Backend, directory: VfsNode, as: string) => Awaitable<Result<VfsNode>>,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsNode>> {
+    const { overlay } = this;
+    const directory = parent as OverlayNode;
+    const { upper } = overlay;
+    if (upper === undefined) {
+      return -EROFS;
+    }
+    const maker: Maker<VfsNode> = (place, as) => make(upper.backend, place, as);
+    const steps = create(overlay, directory, name, maker, (made) => made, out);
+    return andThen(this.#alone([directory], steps), (created) =>
+      typeof created === "number" ? created : give(created.node),
+    );
+  }
+
+  /** Runs steps that change these directories; only those that wait keep others out. */
+  #alone<T>(directories: readonly OverlayNode[], steps: Steps<T>): Awaitable<T> {
+    if (directories.some((directory) => this.#locks.isBusy(directory))) {
+      return this.#locks.run(directories, () => run(steps));
+    }
+    const result = run(steps);
+    return result instanceof Promise ? this.#locks.run(directories, () => result) : result;
+  }
+}
+
+/** The upper layer's handle of an open file, if it has one. */
+function innerOf(overlay: Overlay, handle: OverlayFileHandle): VfsHandle | undefined {
+  return handle.layer === overlay.upper ? handle.inner : undefined;
+}

@@ -1,0 +1,263 @@
+import { S_IFDIR } from "../../src/vfs/attributes.js";
+import {
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EROFS,
+  EXDEV,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
+import type { VfsNode } from "../../src/vfs/node.js";
+import { modeOf, ownerOf } from "./attribute-change.js";
+import { copyUp } from "./copy-up.js";
+import { readEntries } from "./directory-entries.js";
+import { countedWithCopy, linkUp, nameRemoved } from "./hard-links.js";
+import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
+import { lookup, lowerShows } from "./lookup.js";
+import type { OverlayNode, Place } from "./merged-node.js";
+import { markImpure } from "./origin.js";
+import type { Overlay } from "./overlay.js";
+import { setRedirect } from "./redirect.js";
+import { checkEmpty } from "./removal.js";
+import { type Steps, wait } from "./steps.js";
+import { setOpaque, upperEntry } from "./whiteouts.js";
+import { discardWork } from "./work-directory.js";
+
+const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
+const RENAME_WHITEOUT = 4;
+
+/** What is renamed, and what has the new name now. */
+interface Move {
+  readonly from: Place;
+  readonly to: Place;
+  readonly source: OverlayNode;
+  readonly target: OverlayNode | undefined;
+  readonly exchange: boolean;
+  /** The target loses a name, and has others that are counted with its copy. */
+  readonly countsLinks: boolean;
+}
+
+/** renameat2(2) without RENAME_WHITEOUT. */
+export function* rename(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Status> {
+  const { upper } = overlay;
+  if (upper === undefined) {
+    return -EROFS;
+  }
+  if (
+    (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0 ||
+    flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)
+  ) {
+    return -EINVAL;
+  }
+  const move = yield* resolve(overlay, from, to, flags);
+  if (typeof move === "number") {
+    return move;
+  }
+  if (move.source === move.target) {
+    return 0;
+  }
+  let status = yield* check(overlay, move);
+  if (status < 0) {
+    return status;
+  }
+  for (const node of [
+    from.parent,
+    to.parent,
+    move.source,
+    ...(move.exchange || move.countsLinks ? [move.target] : []),
+  ]) {
+    status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
+    if (status < 0) {
+      return status;
+    }
+  }
+  for (const [node, place] of [
+    [move.source, from],
+    [move.target, to],
+  ] as const) {
+    status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
+    if (status < 0) {
+      return status;
+    }
+  }
+  status = yield* markDirectories(overlay, upper, move);
+  if (status < 0) {
+    return status;
+  }
+  status = move.exchange ? yield* swap(overlay, upper, move) : yield* replace(overlay, upper, move);
+  if (status < 0) {
+    return status;
+  }
+  const counted =
+    move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
+  overlay.nodes.moved(from, to, move.exchange);
+  return counted;
+}
+
+function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {
+  const source = yield* wait(lookup(overlay, from.parent, from.name, attrRecord()));
+  if (typeof source === "number") {
+    return source;
+  }
+  const attr = attrRecord();
+  const found = yield* wait(lookup(overlay, to.parent, to.name, attr));
+  if (typeof found === "number" && found !== -ENOENT) {
+    return found;
+  }
+  const target = typeof found === "number" ? undefined : found;
+  const exchange = (flags & RENAME_EXCHANGE) !== 0;
+  if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
+    return -EEXIST;
+  }
+  if (target === undefined && exchange) {
+    return -ENOENT;
+  }
+  const countsLinks = target !== undefined && !exchange && countedWithCopy(overlay, target, attr);
+  return { from, to, source, target, exchange, countsLinks };
+}
+
+/** What Linux refuses, looking at the merged view. */
+function* check(overlay: Overlay, { from, to, source, target, exchange }: Move): Steps<Status> {
+  if (isAbove(source, to.parent)) {
+    return -EINVAL;
+  }
+  if (target !== undefined && isAbove(target, from.parent)) {
+    return exchange ? -EINVAL : -ENOTEMPTY;
+  }
+  if (!overlay.settings.redirectDir) {
+    const isFixed = (node: OverlayNode | undefined) => node?.isDirectory === true && node.lowers.length > 0;
+    if (isFixed(source) || (exchange && isFixed(target))) {
+      return -EXDEV;
+    }
+  }
+  if (target === undefined || exchange) {
+    return 0;
+  }
+  if (source.isDirectory !== target.isDirectory) {
+    return source.isDirectory ? -ENOTDIR : -EISDIR;
+  }
+  return target.isDirectory ? yield* checkEmpty(overlay, target) : 0;
+}
+
+function isAbove(node: OverlayNode, below: OverlayNode): boolean {
+  for (let at: OverlayNode | undefined = below; at !== undefined; at = at.places[0]?.parent) {
+    if (at === node) {
+      return true;
+    }
+  }
+  return false;
+}
+
+function hasBelow({ isCopy, lowers }: OverlayNode): boolean {
+  return isCopy || lowers.length > 0;
+}
+
+/** Directories that receive copies of lower files are marked. */
+function* markDirectories(
+  overlay: Overlay,
+  upper: UpperLayer,
+  { from, to, source, target, exchange }: Move,
+): Steps<Status> {
+  const status = hasBelow(source) ? yield* markImpure(overlay, upper, to.parent) : 0;
+  return status >= 0 && exchange && target !== undefined && hasBelow(target)
+    ? yield* markImpure(overlay, upper, from.parent)
+    : status;
+}
+
+function* swap(overlay: Overlay, upper: UpperLayer, { from, to, source, target }: Move): Steps<Status> {
+  const marked = yield* markMoved(overlay, upper, source, from, to);
+  const both =
+    marked < 0 || target === undefined ? marked : yield* markMoved(overlay, upper, target, to, from);
+  return both < 0 ? both : yield* move(upper, from, to, RENAME_EXCHANGE);
+}
+
+/** Moves a directory's lower parts along, or hides those that the new name has. */
+function* markMoved(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  from: Place,
+  to: Place,
+): Steps<Status> {
+  if (!node.isDirectory || node.upper === undefined) {
+    return 0;
+  }
+  if (node.lowers.length > 0) {
+    return yield* setRedirect(overlay, upper, node, from, to);
+  }
+  const shows = yield* lowerShows(overlay, to.parent, to.name);
+  if (typeof shows === "number") {
+    return shows;
+  }
+  return shows ? yield* wait(setOpaque(overlay, upper, node.upper)) : 0;
+}
+
+function* replace(overlay: Overlay, upper: UpperLayer, { from, to, source, target }: Move): Steps<Status> {
+  const toDirectory = to.parent.upper as VfsNode;
+  const hide = yield* lowerShows(overlay, from.parent, from.name);
+  if (typeof hide === "number") {
+    return hide;
+  }
+  const marked = yield* markMoved(overlay, upper, source, from, to);
+  if (marked < 0) {
+    return marked;
+  }
+  const flags = hide ? RENAME_WHITEOUT : 0;
+  if (!source.isDirectory) {
+    return yield* move(upper, from, to, flags);
+  }
+  const entry = yield* upperEntry(upper, toDirectory, to.name);
+  if (entry === "whiteout") {
+    const status = yield* move(upper, from, to, RENAME_EXCHANGE);
+    // The whiteout is where the directory was: that is right if something is to be hidden there.
+    const fromDirectory = from.parent.upper as VfsNode;
+    return status < 0 || hide ? status : yield* wait(upper.backend.unlink(OVERLAY, fromDirectory, from.name));
+  }
+  const cleared =
+    entry === "directory" && target?.upper !== undefined
+      ? yield* clear(overlay, upper, toDirectory, to.name, target.upper)
+      : 0;
+  return cleared < 0 ? cleared : yield* move(upper, from, to, flags);
+}
+
+function* move(upper: UpperLayer, from: Place, to: Place, flags: number): Steps<Status> {
+  const [fromDirectory, toDirectory] = [from.parent.upper as VfsNode, to.parent.upper as VfsNode];
+  return yield* wait(upper.backend.rename(OVERLAY, fromDirectory, from.name, toDirectory, to.name, flags));
+}
+
+/** Puts an empty opaque directory in the place of one that only whiteouts are left in. */
+function* clear(
+  overlay: Overlay,
+  upper: UpperLayer,
+  parent: VfsNode,
+  name: string,
+  node: VfsNode,
+): Steps<Status> {
+  const { backend, work } = upper;
+  const entries = yield* readEntries(upper, node);
+  if (typeof entries === "number" || entries.length === 0) {
+    return typeof entries === "number" ? entries : 0;
+  }
+  const attr = attrRecord();
+  let status = yield* wait(backend.getattr(OVERLAY, node, undefined, attr));
+  const workName = upper.workName();
+  const made = status < 0 ? status : yield* wait(backend.mkdir(OVERLAY, work, workName, 0o700, attrRecord()));
+  if (typeof made === "number") {
+    return made;
+  }
+  for (const change of [ownerOf(attr), modeOf(attr)]) {
+    status =
+      status < 0 ? status : yield* wait(backend.setattr(OVERLAY, made, undefined, change, attrRecord()));
+  }
+  status = status < 0 ? status : yield* wait(setOpaque(overlay, upper, made));
+  status =
+    status < 0 ? status : yield* wait(backend.rename(OVERLAY, work, workName, parent, name, RENAME_EXCHANGE));
+  yield* discardWork(upper, workName, S_IFDIR);
+  upper.drop(made);
+  return status;
+}

@@ -1,0 +1,92 @@
+import { LRUCache } from "lru-cache";
+import { isStoreError } from "../errors.js";
+import type { ObjectAttributes, ObjectInfo, ObjectStore } from "../store/object-store.js";
+import type { AttributeFile } from "./attribute-file.js";
+
+/** Objects whose metadata are kept in memory; the file has more. */
+const MAX_IN_MEMORY = 32_768;
+
+interface Known {
+  readonly etag: string;
+  /** Seconds since 1970; undefined for what this share wrote and has not seen listed since. */
+  readonly modifiedSec: number | undefined;
+  readonly stored: ObjectAttributes;
+}
+
+/** New metadata leave the ETag as it is and change the time, which HEAD gives in seconds. */
+function secondOf(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+/**
+ * What objects have beside their bytes, by key, ETag and time: in memory, in a file that outlives the process, and at
+ * last by HEAD, of which there is one at a time for a key.
+ */
+export class AttributeStore {
+  readonly #store: ObjectStore;
+  readonly #file: AttributeFile;
+  readonly #known = new LRUCache<string, Known>({ max: MAX_IN_MEMORY });
+  readonly #asking = new Map<string, Promise<ObjectInfo | undefined>>();
+
+  constructor(store: ObjectStore, file: AttributeFile) {
+    this.#store = store;
+    this.#file = file;
+  }
+
+  /** What is known of this version of an object without asking. */
+  peek(key: string, etag: string, lastModifiedMs: number): ObjectAttributes | undefined {
+    const second = secondOf(lastModifiedMs);
+    const known = this.#known.get(key);
+    if (known?.etag === etag && known.modifiedSec === second) {
+      return known.stored;
+    }
+    if (known?.etag === etag && known.modifiedSec === undefined) {
+      this.learn(key, etag, lastModifiedMs, known.stored);
+      return known.stored;
+    }
+    const stored = this.#file.read(key, `${etag}${second}`);
+    if (stored !== undefined) {
+      this.#known.set(key, { etag, modifiedSec: second, stored });
+    }
+    return stored;
+  }
+
+  /** Asks the bucket. Undefined: there is no such object. Rejects with a StoreError. */
+  ask(key: string): Promise<ObjectInfo | undefined> {
+    const asking = this.#asking.get(key);
+    if (asking !== undefined) {
+      return asking;
+    }
+    const asked = this.#head(key).finally(() => this.#asking.delete(key));
+    this.#asking.set(key, asked);
+    return asked;
+  }
+
+  /** Remembers what is stored with an object; the time is undefined for what this share has just written. */
+  learn(key: string, etag: string, lastModifiedMs: number | undefined, stored: ObjectAttributes): void {
+    if (lastModifiedMs === undefined) {
+      this.#known.set(key, { etag, modifiedSec: undefined, stored });
+      return;
+    }
+    const second = secondOf(lastModifiedMs);
+    this.#known.set(key, { etag, modifiedSec: second, stored });
+    this.#file.write(key, `${etag}${second}`, stored);
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  async #head(key: string): Promise<ObjectInfo | undefined> {
+    try {
+      const info = await this.#store.head(key);
+      this.learn(key, info.etag, info.lastModifiedMs, info.attributes);
+      return info;
+    } catch (error) {
+      if (isStoreError(error, "not-found")) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+}

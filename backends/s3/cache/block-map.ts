@@ -1,0 +1,149 @@
+import { readSync, writeSync } from "node:fs";
+import { crc32 } from "node:zlib";
+
+const PAGE_BYTES = 4096;
+const ENTRY_BYTES = 8;
+/** Words in front of the bitmap in {@link BlockMap.control}. */
+export const CONTROL_WORDS = 6;
+
+/** Word index of each field of {@link BlockMap.control}; native/io/partial_file.h has the same. */
+export const Control = {
+  /** Changes whenever blocks go away: what was read meanwhile does not count. */
+  GENERATION: 0,
+  /** Logarithm of the bytes of a block. */
+  BLOCK_SHIFT: 1,
+  /** Bytes of the object, two words. */
+  SIZE: 2,
+  /** Reads that end behind this offset are told to JavaScript, so that it fetches ahead; two words. */
+  TRIPWIRE: 4,
+} as const;
+
+/** Blocks are this large, and larger only where an object would have too many. */
+const LEAST_SHIFT = 17;
+const MAX_BLOCKS = 2 ** 19;
+
+function blockShiftFor(size: number): number {
+  let shift = LEAST_SHIFT;
+  while (size / 2 ** shift > MAX_BLOCKS) {
+    shift++;
+  }
+  return shift;
+}
+
+/** What a cache file says of itself behind its data. */
+interface Header {
+  readonly identity: string;
+  readonly shift: number;
+}
+
+/**
+ * Which blocks of an object a cache file has. The file begins with the object's bytes; behind them, at the next
+ * page, is a page that names the object, then for each block its CRC-32 and whether it is there. A block that a
+ * process before has written is checked when it is first wanted.
+ */
+export class BlockMap {
+  readonly size: number;
+  readonly blockBytes: number;
+  readonly blocks: number;
+  /** Shared with native code: {@link Control} fields, then a bit for each block that may be read. */
+  readonly control: Uint32Array;
+  readonly #fd: number;
+  /** CRC and presence of each block as the file has them. */
+  readonly #entries: Uint32Array;
+  readonly #headerAt: number;
+
+  /** `fd` is open for reading and writing; what it has under another identity is not used. */
+  constructor(fd: number, identity: string, size: number) {
+    const shift = blockShiftFor(size);
+    this.#fd = fd;
+    this.size = size;
+    this.blockBytes = 2 ** shift;
+    this.blocks = Math.ceil(size / this.blockBytes);
+    this.control = new Uint32Array(CONTROL_WORDS + Math.ceil(this.blocks / 32));
+    this.control[Control.BLOCK_SHIFT] = shift;
+    this.control[Control.SIZE] = size % 2 ** 32;
+    this.control[Control.SIZE + 1] = Math.floor(size / 2 ** 32);
+    this.setTripwire(Number.POSITIVE_INFINITY);
+    this.#entries = new Uint32Array(this.blocks * 2);
+    this.#headerAt = Math.ceil(size / PAGE_BYTES) * PAGE_BYTES;
+    this.#load({ identity, shift });
+  }
+
+  /** Whether a block can be read; one that has not got its checksum any more is given up. */
+  has(block: number): boolean {
+    const word = CONTROL_WORDS + (block >>> 5);
+    const bit = 1 << (block & 31);
+    if (((this.control[word] as number) & bit) !== 0) {
+      return true;
+    }
+    if (this.#entries[block * 2 + 1] !== 1) {
+      return false;
+    }
+    const bytes = Buffer.allocUnsafe(this.lengthOf(block));
+    const length = readSync(this.#fd, bytes, 0, bytes.length, block * this.blockBytes);
+    if (length !== bytes.length || crc32(bytes) !== this.#entries[block * 2]) {
+      this.#entries[block * 2 + 1] = 0;
+      return false;
+    }
+    this.control[word] = (this.control[word] as number) | bit;
+    return true;
+  }
+
+  lengthOf(block: number): number {
+    return Math.min(this.blockBytes, this.size - block * this.blockBytes);
+  }
+
+  /** The bytes of blocks from `first` on were written to the file. */
+  add(first: number, bytes: Uint8Array): void {
+    const count = Math.ceil(bytes.length / this.blockBytes);
+    for (let i = 0; i < count; i++) {
+      const block = first + i;
+      const at = i * this.blockBytes;
+      this.#entries[block * 2] = crc32(bytes.subarray(at, at + this.lengthOf(block)));
+      this.#entries[block * 2 + 1] = 1;
+      const word = CONTROL_WORDS + (block >>> 5);
+      this.control[word] = (this.control[word] as number) | (1 << (block & 31));
+    }
+    const entries = this.#entries.subarray(first * 2, (first + count) * 2);
+    const place = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
+    writeSync(
+      this.#fd,
+      new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength),
+      0,
+      undefined,
+      place,
+    );
+  }
+
+  /** Gives blocks up, before their bytes go. */
+  remove(first: number, count: number): void {
+    this.control[Control.GENERATION] = (this.control[Control.GENERATION] as number) + 1;
+    for (let block = first; block < first + count; block++) {
+      const word = CONTROL_WORDS + (block >>> 5);
+      this.control[word] = (this.control[word] as number) & ~(1 << (block & 31));
+      this.#entries[block * 2 + 1] = 0;
+    }
+    const zeros = Buffer.alloc(count * ENTRY_BYTES);
+    writeSync(this.#fd, zeros, 0, zeros.length, this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES);
+  }
+
+  /** Has native code tell of reads that end behind `offset`; infinity: of none, 0: of all. */
+  setTripwire(offset: number): void {
+    const hasOne = Number.isFinite(offset);
+    this.control[Control.TRIPWIRE] = hasOne ? offset % 2 ** 32 : 0xffff_ffff;
+    this.control[Control.TRIPWIRE + 1] = hasOne ? Math.floor(offset / 2 ** 32) : 0xffff_ffff;
+  }
+
+  #load(header: Header): void {
+    const wanted = Buffer.alloc(PAGE_BYTES);
+    wanted.write(JSON.stringify(header));
+    const found = Buffer.alloc(PAGE_BYTES);
+    const length = readSync(this.#fd, found, 0, PAGE_BYTES, this.#headerAt);
+    if (length === PAGE_BYTES && found.equals(wanted)) {
+      const { buffer, byteLength } = this.#entries;
+      readSync(this.#fd, new Uint8Array(buffer, 0, byteLength), 0, byteLength, this.#headerAt + PAGE_BYTES);
+    } else {
+      writeSync(this.#fd, wanted, 0, PAGE_BYTES, this.#headerAt);
+    }
+  }
+}

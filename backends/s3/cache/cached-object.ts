@@ -1,0 +1,191 @@
+import { readSync } from "node:fs";
+import { posix } from "../../../src/native/posix.js";
+import { type ObjectStore, StoreError } from "../store/object-store.js";
+import type { BlockMap } from "./block-map.js";
+import type { MemoryBudget } from "./memory-budget.js";
+
+/** Which version of which object. */
+export interface ObjectVersion {
+  readonly key: string;
+  readonly etag: string;
+  readonly size: number;
+  readonly versionId?: string;
+}
+
+/** A GET fetches this much at most: parts of a window come side by side. */
+export const PART_BYTES = 8 * 2 ** 20;
+/** Neighbours that are missing are fetched together across what is there if that is no more than this. */
+const MERGE_BYTES = 512 * 1024;
+/** Writing less than this to the cache file does not go to the pool. */
+const WRITE_NOW_BYTES = 256 * 1024;
+
+/** A version of an object whose blocks are fetched into a cache file as they are wanted. */
+export class CachedObject {
+  readonly version: ObjectVersion;
+  readonly map: BlockMap;
+  readonly path: string;
+  readonly fd: number;
+  /** Handles that read it. */
+  users = 0;
+  readonly #store: ObjectStore;
+  readonly #budget: MemoryBudget;
+  readonly #arrived: (object: CachedObject, bytes: number) => void;
+  readonly #fetching = new Map<number, Promise<void>>();
+  /** What was fetched, in the order in which it came. */
+  readonly #came: { first: number; count: number }[] = [];
+
+  constructor(
+    version: ObjectVersion,
+    map: BlockMap,
+    file: { readonly path: string; readonly fd: number },
+    store: ObjectStore,
+    budget: MemoryBudget,
+    arrived: (object: CachedObject, bytes: number) => void,
+  ) {
+    this.version = version;
+    this.map = map;
+    this.path = file.path;
+    this.fd = file.fd;
+    this.#store = store;
+    this.#budget = budget;
+    this.#arrived = arrived;
+  }
+
+  /** What came first of what this process fetched and is still there. */
+  get oldest(): { readonly first: number; readonly count: number } | undefined {
+    return this.#came[0];
+  }
+
+  takeOldest(): { readonly first: number; readonly count: number } | undefined {
+    return this.#came.shift();
+  }
+
+  /** Something is on its way into the file. */
+  get busy(): boolean {
+    return this.#fetching.size > 0;
+  }
+
+  /** Whether all of the range can be read now. */
+  has(offset: number, length: number): boolean {
+    const last = this.#lastBlock(offset, length);
+    for (let block = this.#blockAt(offset); block <= last; block++) {
+      if (!this.map.has(block)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Begins to fetch what is missing of a range and not on its way. */
+  fetch(offset: number, length: number): void {
+    const last = this.#lastBlock(offset, length);
+    const mostBlocks = Math.max(1, PART_BYTES / this.map.blockBytes);
+    const mergeBlocks = MERGE_BYTES / this.map.blockBytes;
+    let first = -1;
+    let end = -1;
+    for (let block = this.#blockAt(offset); block <= last; block++) {
+      if (this.#fetching.has(block) || this.map.has(block)) {
+        continue;
+      }
+      const joins = first >= 0 && block - end <= mergeBlocks && block - first < mostBlocks;
+      if (first >= 0 && (!joins || this.#anyFetching(end, block))) {
+        this.#start(first, end);
+        first = -1;
+      }
+      first = first < 0 ? block : first;
+      end = block + 1;
+    }
+    if (first >= 0) {
+      this.#start(first, end);
+    }
+  }
+
+  /** Waits until a range can be read, fetching what nobody fetches. Rejects with a StoreError. */
+  async wait(offset: number, length: number): Promise<void> {
+    while (!this.has(offset, length)) {
+      this.fetch(offset, length);
+      const last = this.#lastBlock(offset, length);
+      const waiting: Promise<void>[] = [];
+      for (let block = this.#blockAt(offset); block <= last; block++) {
+        const fetching = this.#fetching.get(block);
+        if (fetching !== undefined) {
+          waiting.push(fetching);
+        }
+      }
+      await Promise.all(waiting);
+    }
+  }
+
+  /** Reads what is there; call it right after {@link has} or {@link wait}. @returns the count of bytes */
+  readNow(offset: number, into: Uint8Array): number {
+    const length = Math.max(0, Math.min(into.length, this.map.size - offset));
+    return length === 0 ? 0 : readSync(this.fd, into, 0, length, offset);
+  }
+
+  /** Reads a range, short only at the end of the object. Rejects with a StoreError. */
+  async read(offset: number, into: Uint8Array): Promise<number> {
+    await this.wait(offset, into.length);
+    return this.readNow(offset, into);
+  }
+
+  #blockAt(offset: number): number {
+    return Math.floor(offset / this.map.blockBytes);
+  }
+
+  #lastBlock(offset: number, length: number): number {
+    return Math.min(this.map.blocks, Math.ceil((offset + length) / this.map.blockBytes)) - 1;
+  }
+
+  #anyFetching(from: number, to: number): boolean {
+    for (let block = from; block < to; block++) {
+      if (this.#fetching.has(block)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #start(first: number, end: number): void {
+    const fetched = this.#fetchBlocks(first, end).finally(() => {
+      for (let block = first; block < end; block++) {
+        this.#fetching.delete(block);
+      }
+    });
+    // Whoever waits for it hears of a failure; ahead of a reader nobody may wait.
+    fetched.catch(() => undefined);
+    for (let block = first; block < end; block++) {
+      this.#fetching.set(block, fetched);
+    }
+  }
+
+  async #fetchBlocks(first: number, end: number): Promise<void> {
+    const offset = first * this.map.blockBytes;
+    const length = Math.min(end * this.map.blockBytes, this.map.size) - offset;
+    await this.#budget.take(length);
+    try {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      const { key, etag, versionId } = this.version;
+      const options = { ifMatch: etag, ...(versionId !== undefined && { versionId }) };
+      const result = await this.#store.read(key, offset, bytes, options);
+      if (result.length !== length) {
+        throw new StoreError("io", `${key}: ${result.length} instead of ${length} bytes at ${offset}`);
+      }
+      await this.#write(bytes, offset);
+      this.map.add(first, bytes);
+      this.#came.push({ first, count: end - first });
+      this.#arrived(this, length);
+    } finally {
+      this.#budget.give(length);
+    }
+  }
+
+  async #write(bytes: Uint8Array, offset: number): Promise<void> {
+    const written =
+      bytes.length <= WRITE_NOW_BYTES
+        ? posix.write(this.fd, bytes, offset, 0)
+        : await posix.writeSlowly(this.fd, bytes, offset, 0);
+    if (written !== bytes.length) {
+      throw new StoreError("io", `the disk cache takes no data: error ${written < 0 ? -written : 28}`);
+    }
+  }
+}

@@ -1,0 +1,207 @@
+import { createHash } from "node:crypto";
+import { closeSync, futimesSync, mkdirSync, openSync, statfsSync, unlinkSync } from "node:fs";
+import { opendir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { posix } from "../../../src/native/posix.js";
+import type { Logger } from "../../../src/vfs/logger.js";
+import type { ObjectStore } from "../store/object-store.js";
+import { BlockMap } from "./block-map.js";
+import { CachedObject, type ObjectVersion } from "./cached-object.js";
+import type { MemoryBudget } from "./memory-budget.js";
+import { Residents } from "./residents.js";
+
+const O_RDWR_CREAT = "a+";
+const PUNCH_AND_KEEP_SIZE = 3;
+/** This part of the file system stays free, whatever the cache may have. */
+const FREE_PART = 0.05;
+/** The file system is asked again after so much has arrived. */
+const CHECK_BYTES = 64 * 2 ** 20;
+/** Objects nobody reads keep their descriptors, up to this many. */
+const IDLE_DESCRIPTORS = 256;
+/** What a file takes besides its data: header and block table. */
+const OVERHEAD_BYTES = 8192;
+
+/**
+ * Contents of objects on the local disk: a sparse file for each version, by a digest of what it is. Bounded in
+ * bytes and by what is free on the disk. It survives restarts where its directory does.
+ */
+export class ObjectCache {
+  readonly budget: MemoryBudget;
+  readonly #store: ObjectStore;
+  /** Endpoint and bucket: what tells objects of different buckets apart. */
+  readonly #bucket: string;
+  readonly #directory: string;
+  readonly #logger: Logger;
+  readonly #residents: Residents;
+  readonly #open = new Map<string, CachedObject>();
+  /** Open objects without users, the longest idle first. */
+  readonly #idle = new Set<string>();
+  #arrivedBytes = 0;
+  #closed = false;
+
+  constructor(
+    store: ObjectStore,
+    bucket: string,
+    directory: string,
+    limitBytes: number,
+    budget: MemoryBudget,
+    logger: Logger,
+  ) {
+    this.#store = store;
+    this.#bucket = bucket;
+    this.#directory = join(directory, "objects");
+    this.#logger = logger;
+    this.#residents = new Residents(limitBytes);
+    this.budget = budget;
+    mkdirSync(this.#directory, { recursive: true });
+  }
+
+  /** Takes stock of what processes before have left. Reading does not wait for it. */
+  async takeStock(): Promise<void> {
+    const found: { path: string; bytes: number; usedMs: number }[] = [];
+    for await (const folder of await opendir(this.#directory)) {
+      for await (const file of await opendir(join(this.#directory, folder.name))) {
+        const path = join(this.#directory, folder.name, file.name);
+        const info = await stat(path).catch(() => undefined);
+        if (info !== undefined) {
+          found.push({ path, bytes: info.blocks * 512, usedMs: info.mtimeMs });
+        }
+      }
+    }
+    found.sort((a, b) => a.usedMs - b.usedMs);
+    for (const { path, bytes } of found) {
+      this.#residents.addOld(path, bytes);
+    }
+    this.#makeRoom();
+  }
+
+  /** The version of an object, for reading; call {@link release} when it is done. */
+  open(version: ObjectVersion): CachedObject {
+    const path = this.#pathOf(version);
+    let object = this.#open.get(path);
+    if (object === undefined) {
+      object = this.#openFile(version, path);
+      this.#open.set(path, object);
+    }
+    this.#idle.delete(path);
+    object.users++;
+    this.#residents.use(path);
+    return object;
+  }
+
+  release(object: CachedObject): void {
+    object.users--;
+    if (object.users > 0) {
+      return;
+    }
+    this.#idle.add(object.path);
+    this.#closeIdle(IDLE_DESCRIPTORS);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const object of this.#open.values()) {
+      closeSync(object.fd);
+    }
+    this.#open.clear();
+  }
+
+  #pathOf({ key, etag, versionId }: ObjectVersion): string {
+    const digest = createHash("sha256")
+      .update(`${this.#bucket}\0${key}\0${etag}\0${versionId ?? ""}`)
+      .digest("hex");
+    return join(this.#directory, digest.slice(0, 2), digest.slice(2, 48));
+  }
+
+  #openFile(version: ObjectVersion, path: string): CachedObject {
+    mkdirSync(join(path, ".."), { recursive: true });
+    closeSync(openSync(path, O_RDWR_CREAT, 0o600));
+    const fd = openSync(path, "r+");
+    const now = Date.now() / 1000;
+    futimesSync(fd, now, now);
+    const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size);
+    return new CachedObject(version, map, { path, fd }, this.#store, this.budget, this.#arrived);
+  }
+
+  /** Bytes have come into a file. */
+  readonly #arrived = (object: CachedObject, bytes: number): void => {
+    this.#residents.grow(object.path, bytes, OVERHEAD_BYTES);
+    this.#arrivedBytes += bytes;
+    if (this.#arrivedBytes >= CHECK_BYTES) {
+      this.#arrivedBytes = 0;
+      this.#residents.limitTo(this.#allowedBytes());
+    }
+    this.#makeRoom();
+  };
+
+  /** What the cache may have so that the disk does not fill up. */
+  #allowedBytes(): number {
+    const { bavail, blocks, bsize } = statfsSync(this.#directory);
+    return this.#residents.bytes + (bavail - blocks * FREE_PART) * bsize;
+  }
+
+  #makeRoom(): void {
+    while (this.#residents.isOver) {
+      const path = this.#residents.takeVictim((candidate) => this.#isFree(candidate));
+      if (path === undefined) {
+        this.#thinOut();
+        return;
+      }
+      this.#drop(path);
+    }
+  }
+
+  #isFree(path: string): boolean {
+    const object = this.#open.get(path);
+    return object === undefined || (object.users === 0 && !object.busy);
+  }
+
+  #drop(path: string): void {
+    const object = this.#open.get(path);
+    if (object !== undefined) {
+      closeSync(object.fd);
+      this.#open.delete(path);
+      this.#idle.delete(path);
+    }
+    try {
+      unlinkSync(path);
+    } catch (err) {
+      this.#logger.debug({ err }, "a cache file was gone already");
+    }
+  }
+
+  /** Everything is in use: takes away the oldest blocks of what is open, in the order in which they came. */
+  #thinOut(): void {
+    while (this.#residents.isOver) {
+      const object = [...this.#open.values()].find((candidate) => candidate.oldest !== undefined);
+      const range = object?.takeOldest();
+      if (object === undefined || range === undefined) {
+        return;
+      }
+      const { first, count } = range;
+      const { blockBytes } = object.map;
+      object.map.remove(first, count);
+      const [at, length] = [BigInt(first * blockBytes), BigInt(count * blockBytes)];
+      posix.fallocate(object.fd, PUNCH_AND_KEEP_SIZE, at, length, 0).catch((err: unknown) => {
+        this.#logger.debug({ err }, "a hole could not be punched into a cache file");
+      });
+      this.#residents.grow(object.path, -count * blockBytes, 0);
+    }
+  }
+
+  #closeIdle(keep: number): void {
+    for (const path of this.#idle) {
+      if (this.#idle.size <= keep || this.#closed) {
+        return;
+      }
+      const object = this.#open.get(path);
+      if (object !== undefined && !object.busy) {
+        closeSync(object.fd);
+        this.#open.delete(path);
+        this.#idle.delete(path);
+      } else if (object === undefined) {
+        this.#idle.delete(path);
+      }
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { type CachedObject, PART_BYTES } from "./cached-object.js";
+
+/** The first request of a reader is small, so that its first answer comes soon. */
+const FIRST_BYTES = 2 ** 20 + 128 * 1024;
+/** A reader that skips no more than this forward is still sequential. */
+const SKIP_BYTES = 16 * 2 ** 20;
+/** A reader that comes back no more than this is, too. */
+const BACK_BYTES = 2 ** 20;
+/** This many reads out of order in a row are a pattern. */
+const RANDOM_READS = 2;
+
+/**
+ * What to fetch ahead of one reader. Nothing until half of the first request was read; then parts side by side
+ * in a window that doubles whenever the reader had to wait; nothing ahead for who reads here and there.
+ */
+export class ReadAhead {
+  readonly #object: CachedObject;
+  readonly #largestWindow: number;
+  /** Where the next read of a sequential reader begins. */
+  #next = 0;
+  /** Where the first request of this sequence began, and how far has been asked for. */
+  #start = 0;
+  #requested = 0;
+  #window = 0;
+  #randomReads = 0;
+
+  /** `largestWindow` is in bytes. */
+  constructor(object: CachedObject, largestWindow: number) {
+    this.#object = object;
+    this.#largestWindow = Math.max(PART_BYTES, largestWindow);
+  }
+
+  /** The reader wants this range now: begins to fetch it and what it may want next. `left` is memory for it. */
+  advance(offset: number, length: number, left: number): void {
+    const distance = offset - this.#next;
+    const isSequential = distance >= -BACK_BYTES && distance <= SKIP_BYTES;
+    const had = this.#object.has(offset, length);
+    if (isSequential) {
+      this.#randomReads = 0;
+    } else {
+      this.#randomReads++;
+      this.#window = 0;
+      this.#start = offset;
+      this.#requested = offset;
+    }
+    this.#next = offset + length;
+    if (this.#randomReads >= RANDOM_READS) {
+      this.#object.fetch(offset, length);
+      this.#requested = offset + length;
+      return;
+    }
+    if (this.#requested <= this.#start) {
+      const first = Math.max(length, FIRST_BYTES);
+      this.#object.fetch(offset, first);
+      this.#requested = offset + first;
+      return;
+    }
+    if (!had) {
+      this.#object.fetch(offset, length);
+    }
+    this.#fetchAhead(!had, left);
+  }
+
+  /** Where the reader has to be heard again. */
+  get tripwire(): number {
+    const ahead = Math.max(0, this.#requested - this.#next);
+    return this.#requested >= this.#object.map.size ? Number.POSITIVE_INFINITY : this.#next + ahead / 2;
+  }
+
+  #fetchAhead(stalled: boolean, left: number): void {
+    const read = this.#next - this.#start;
+    if (this.#window === 0 && read < FIRST_BYTES / 2) {
+      return;
+    }
+    if (this.#window === 0) {
+      this.#window = PART_BYTES;
+    } else if (stalled) {
+      this.#window = Math.min(this.#window * 2, this.#largestWindow);
+    }
+    if (left < PART_BYTES) {
+      this.#window = Math.max(PART_BYTES, this.#window / 2);
+      return;
+    }
+    const end = Math.min(this.#object.map.size, this.#next + this.#window);
+    if (end - this.#requested >= Math.min(PART_BYTES, this.#object.map.size - this.#requested)) {
+      this.#object.fetch(this.#requested, end - this.#requested);
+      this.#requested = end;
+    }
+  }
+}

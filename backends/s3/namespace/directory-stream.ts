@@ -1,0 +1,143 @@
+import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
+import { nameOf } from "./names.js";
+import type { Namespace } from "./namespace.js";
+import type { S3Directory } from "./node.js";
+
+/** Entries by their number in the stream, page by page. */
+export interface StreamPage {
+  /** Number of the first entry. */
+  readonly first: number;
+  readonly entries: readonly ListedEntry[];
+  readonly isLast: boolean;
+  /** Which page it is, from 0. */
+  readonly index: number;
+}
+
+/** Where a page begins, so that it can be listed again. */
+interface Cookie {
+  readonly first: number;
+  /** Undefined: local names, which come first. */
+  readonly after: string | undefined;
+}
+
+/**
+ * The entries of a directory for one open handle: what is only local first, then what the bucket lists, a page at a
+ * time with the next one on its way. An entry keeps its number while the handle is open. Pages behind the reader
+ * are forgotten and listed again if it goes back.
+ */
+export class DirectoryStream {
+  readonly #namespace: Namespace;
+  readonly #directory: S3Directory;
+  #local: readonly ListedEntry[] | undefined;
+  #localNames: ReadonlySet<string> = new Set();
+  #cookies: Cookie[] = [];
+  #page: StreamPage | undefined;
+  #ahead: { readonly index: number; readonly page: Promise<StreamPage> } | undefined;
+  #listing = new DirectoryListing();
+
+  constructor(namespace: Namespace, directory: S3Directory) {
+    this.#namespace = namespace;
+    this.#directory = directory;
+  }
+
+  /** Begins anew: rewinddir(3). */
+  rewind(): void {
+    this.#local = undefined;
+    this.#cookies = [];
+    this.#page = undefined;
+    this.#ahead = undefined;
+    this.#listing = new DirectoryListing();
+  }
+
+  /** The page with entry `number`, or the last one. Rejects with a StoreError. */
+  pageAt(number: number): StreamPage | Promise<StreamPage> {
+    const page = this.#page;
+    if (
+      page !== undefined &&
+      number >= page.first &&
+      (page.isLast || number < page.first + page.entries.length)
+    ) {
+      return page;
+    }
+    return this.#seek(number);
+  }
+
+  async #seek(number: number): Promise<StreamPage> {
+    this.#begin();
+    let page = this.#page as StreamPage;
+    if (number < page.first) {
+      page = await this.#load(this.#cookies.findLastIndex(({ first }) => first <= number));
+    }
+    while (!page.isLast && number >= page.first + page.entries.length) {
+      const index = page.index + 1;
+      const ahead = this.#ahead;
+      page = await (ahead?.index === index ? ahead.page : this.#load(index));
+    }
+    this.#page = page;
+    this.#loadAhead(page);
+    return page;
+  }
+
+  #begin(): void {
+    if (this.#local !== undefined) {
+      return;
+    }
+    const { listing } = this.#directory;
+    const { volume } = this.#namespace;
+    this.#local = this.#localEntries();
+    this.#localNames = new Set(this.#local.map(({ name }) => name));
+    const isKnown = listing?.complete === true && volume.isFresh(listing.askedMs);
+    const known = isKnown ? this.#notLocal([...listing.entries()]) : [];
+    const entries = [...this.#local, ...known];
+    this.#page = { first: 0, entries, isLast: isKnown, index: 0 };
+    this.#cookies = [{ first: 0, after: undefined }];
+    if (!isKnown) {
+      this.#cookies.push({ first: entries.length, after: "" });
+    }
+  }
+
+  #localEntries(): ListedEntry[] {
+    const { area } = this.#namespace.volume;
+    const entries: ListedEntry[] = [];
+    for (const [text, { file }] of area.childrenOf(this.#directory.key)) {
+      const isDirectory = text.endsWith("/");
+      const component = isDirectory ? text.slice(0, -1) : text;
+      if (component !== "" || isDirectory) {
+        const object =
+          isDirectory || file === undefined
+            ? undefined
+            : { key: file.key, size: file.size, etag: "", lastModifiedMs: file.modifiedMs };
+        entries.push({ name: nameOf(component), component, object });
+      }
+    }
+    return entries;
+  }
+
+  /** What was local when the stream began has been shown. */
+  #notLocal(entries: readonly ListedEntry[]): readonly ListedEntry[] {
+    return entries.filter(({ name }) => !this.#localNames.has(name));
+  }
+
+  async #load(index: number): Promise<StreamPage> {
+    const { first, after } = this.#cookies[index] as Cookie;
+    if (after === undefined) {
+      return { first, entries: this.#local ?? [], isLast: false, index };
+    }
+    const start = after === "" ? undefined : after;
+    const listed: ListingPage = await this.#namespace.list(this.#directory, start, this.#listing);
+    const entries = this.#notLocal(listed.entries);
+    if (listed.next !== undefined && this.#cookies.length === index + 1) {
+      this.#cookies.push({ first: first + entries.length, after: listed.next });
+    }
+    return { first, entries, isLast: listed.next === undefined, index };
+  }
+
+  #loadAhead({ index, isLast }: StreamPage): void {
+    if (isLast || index === 0 || this.#ahead?.index === index + 1) {
+      return;
+    }
+    const page = this.#load(index + 1);
+    page.catch(() => undefined);
+    this.#ahead = { index: index + 1, page };
+  }
+}

@@ -1,0 +1,135 @@
+import type { ListedObject, ListPage, ObjectStore } from "../store/object-store.js";
+import type { ListedEntry, ListingPage } from "./directory-listing.js";
+import { nameOf } from "./names.js";
+
+/** Behind every key with the prefix that it is appended to. */
+const LAST = "\u{10FFFF}";
+/** How Hadoop's older file systems mark a directory. */
+export const FOLDER_SUFFIX = "_$folder$";
+
+function later(a: string | undefined, b: string | undefined): string | undefined {
+  if (a === undefined || b === undefined) {
+    return a ?? b;
+  }
+  return Buffer.compare(Buffer.from(a), Buffer.from(b)) > 0 ? a : b;
+}
+
+/** Whether anything at all is below a prefix, and whether that is its marker. */
+export async function probePrefix(
+  store: ObjectStore,
+  prefix: string,
+): Promise<{ exists: boolean; hasMarker: boolean }> {
+  const page = await store.list({ prefix, maxKeys: 1 });
+  return { exists: page.objects.length > 0, hasMarker: page.objects[0]?.key === prefix };
+}
+
+/** Where a page ends and what may follow it. */
+interface PageEnd {
+  readonly lastKey: string | undefined;
+  readonly more: boolean;
+}
+
+function endOf(page: ListPage): PageEnd {
+  const lastKey = later(page.objects.at(-1)?.key, page.commonPrefixes.at(-1));
+  return { lastKey, more: page.continuationToken !== undefined };
+}
+
+/**
+ * Whether there is a directory beside the object of this component. The page says so unless the directory would be
+ * behind its end.
+ */
+async function hasDirectory(
+  store: ObjectStore,
+  key: string,
+  prefixes: ReadonlySet<string>,
+  end: PageEnd,
+): Promise<boolean> {
+  const directory = `${key}/`;
+  if (prefixes.has(directory)) {
+    return true;
+  }
+  const isBehind = end.more && end.lastKey !== undefined && later(directory, end.lastKey) === directory;
+  // Between an object and its directory come only keys that begin with the object's.
+  return isBehind && end.lastKey?.startsWith(key) === true && (await probePrefix(store, directory)).exists;
+}
+
+async function entryOf(
+  store: ObjectStore,
+  directoryKey: string,
+  object: ListedObject,
+  prefixes: ReadonlySet<string>,
+  end: PageEnd,
+): Promise<ListedEntry | undefined> {
+  const { key } = object;
+  if (key === directoryKey) {
+    return undefined;
+  }
+  if (key.endsWith(FOLDER_SUFFIX) && key.length > directoryKey.length + FOLDER_SUFFIX.length) {
+    const prefix = key.slice(0, -FOLDER_SUFFIX.length);
+    const component = prefix.slice(directoryKey.length);
+    const listed = prefixes.has(`${prefix}/`) || (await probePrefix(store, `${prefix}/`)).exists;
+    return listed ? undefined : { name: nameOf(component), component, object: undefined };
+  }
+  const component = key.slice(directoryKey.length);
+  const shadowed = await hasDirectory(store, key, prefixes, end);
+  return { name: nameOf(component, shadowed), component, object };
+}
+
+/**
+ * Lists a page of the directory `directoryKey` behind the cookie `after`, in the order of keys, with names as the
+ * guest sees them.
+ */
+export async function listPage(
+  store: ObjectStore,
+  directoryKey: string,
+  after: string | undefined,
+): Promise<ListingPage> {
+  const askedMs = performance.now();
+  const page = await store.list({
+    prefix: directoryKey,
+    delimiter: "/",
+    ...(after !== undefined && { startAfter: after }),
+  });
+  const end = endOf(page);
+  const prefixes = new Set(page.commonPrefixes);
+  const entries: ListedEntry[] = [];
+  for (const prefix of page.commonPrefixes) {
+    const component = prefix.slice(directoryKey.length, -1);
+    entries.push({ name: nameOf(component), component, object: undefined });
+  }
+  for (const object of page.objects) {
+    const entry = await entryOf(store, directoryKey, object, prefixes, end);
+    if (entry !== undefined) {
+      entries.push(entry);
+    }
+  }
+  const { lastKey, more } = end;
+  // What comes next is behind everything below a directory, not only behind its own key.
+  const next = more && lastKey !== undefined ? (prefixes.has(lastKey) ? lastKey + LAST : lastKey) : undefined;
+  return { entries, next, askedMs };
+}
+
+/** What a bucket has under one name. */
+export interface Found {
+  readonly object: ListedObject | undefined;
+  readonly directory: boolean;
+}
+
+/** How many keys that merely begin like the one asked for are looked at. */
+const NEIGHBOURS = 100;
+
+/** Finds, mostly with one request, what there is under `key`: an object, a directory, both or nothing. */
+export async function findKey(store: ObjectStore, key: string): Promise<Found> {
+  const page = await store.list({ prefix: key, delimiter: "/", maxKeys: NEIGHBOURS });
+  const object = page.objects.find((candidate) => candidate.key === key);
+  const directory = `${key}/`;
+  if (
+    page.commonPrefixes.includes(directory) ||
+    page.objects.some((candidate) => candidate.key === key + FOLDER_SUFFIX)
+  ) {
+    return { object, directory: true };
+  }
+  const { lastKey, more } = endOf(page);
+  const mayFollow = more && lastKey !== undefined && later(directory, lastKey) === directory;
+  return { object, directory: mayFollow && (await probePrefix(store, directory)).exists };
+}

@@ -1,0 +1,505 @@
+import { type Awaitable, ENOENT, type Result, type Status } from "../../../src/vfs/errno.js";
+import { type FileAttributes, timeNow, typeOf } from "../attributes/file-attributes.js";
+import { readAttributes } from "../attributes/read-metadata.js";
+import { errnoOf } from "../errors.js";
+import type { StagedFile } from "../staging/staging.js";
+import type { ListedObject, ObjectAttributes, ObjectInfo } from "../store/object-store.js";
+import type { S3Volume } from "../volume.js";
+import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
+import { findKey, listPage } from "./lister.js";
+import { hasDigest, type KeyPart, keyPartOf } from "./names.js";
+import { type ObjectFacts, S3Directory, S3File, type S3Node } from "./node.js";
+
+/** Look-ups of a directory that are asked one by one, before it is listed to answer them all. */
+const LOOKUPS_BEFORE_LISTING = 2;
+/** Metadata are fetched ahead for this many entries behind the one that is asked for. */
+const LOOK_AHEAD = 64;
+const NO_METADATA: ObjectAttributes = { metadata: {} };
+
+/** Names and inodes: what the bucket has, with what this share changed and did not publish yet in front of it. */
+export class Namespace {
+  readonly volume: S3Volume;
+  readonly #finding = new Map<string, Promise<Result<S3Node>>>();
+  /** Keys that were not there, and when. */
+  readonly #absent = new Map<string, number>();
+
+  constructor(volume: S3Volume) {
+    this.volume = volume;
+  }
+
+  /** The inode of a name. Its attributes may have to be loaded. -ENOENT, -EILSEQ, -EACCES, -EIO. */
+  child(directory: S3Directory, name: string): Awaitable<Result<S3Node>> {
+    const known = this.#known(directory, name);
+    if (known !== undefined) {
+      return known;
+    }
+    const id = directory.key + name;
+    const finding = this.#finding.get(id);
+    if (finding !== undefined) {
+      return finding;
+    }
+    const found = this.#ask(directory, name).finally(() => this.#finding.delete(id));
+    this.#finding.set(id, found);
+    return found;
+  }
+
+  /** The inode of a name if nothing has to be asked for that. */
+  peek(directory: S3Directory, name: string): S3Node | undefined {
+    const known = this.#known(directory, name);
+    return typeof known === "number" ? undefined : known;
+  }
+
+  /** Makes sure that the attributes of an inode are known and hold. -ENOENT, -EACCES, -EIO. */
+  load(node: S3Node): Awaitable<Status> {
+    if (node instanceof S3File) {
+      return this.#loadFile(node);
+    }
+    return node instanceof S3Directory ? this.#loadDirectory(node) : 0;
+  }
+
+  /** Whether the attributes of a file are at hand, from a listing or the cache; loads them then. */
+  isLoaded(file: S3File): boolean {
+    if (file.attributes !== undefined) {
+      return true;
+    }
+    const { object, staged } = file;
+    const { dialect } = this.volume.options;
+    const isKnown =
+      staged === undefined
+        ? object !== undefined &&
+          (dialect === "none" ||
+            this.volume.attributes.peek(file.key, object.etag, object.lastModifiedMs) !== undefined)
+        : staged.attributes !== undefined;
+    return isKnown && this.#loadFile(file) === 0;
+  }
+
+  /** Makes sure that an inode is still what its name leads to, and knows what the bucket says of it now. */
+  refresh(node: S3Node): Awaitable<Status> {
+    const { parent } = node;
+    if (parent === undefined || node.removed || this.#isLocal(node) || this.volume.isFresh(node.checkedMs)) {
+      return this.load(node);
+    }
+    const found = this.child(parent, node.name);
+    const finish = (result: Result<S3Node>): Awaitable<Status> => {
+      if (typeof result === "number") {
+        return result;
+      }
+      return result === node ? this.load(node) : -ENOENT;
+    };
+    return found instanceof Promise ? found.then(finish) : finish(found);
+  }
+
+  /** The guest and the handles need an inode no more. */
+  drop(node: S3Node): void {
+    let current: S3Node | undefined = node;
+    while (current?.parent !== undefined && !isNeeded(current)) {
+      const parent: S3Directory = current.parent;
+      if (parent.children.get(current.name) === current) {
+        parent.children.delete(current.name);
+      }
+      this.volume.numbers.release(current.ino);
+      current = current.removed ? undefined : parent;
+    }
+  }
+
+  /** The name leads elsewhere, or nowhere, from now on. */
+  detach(node: S3Node): void {
+    node.removed = true;
+    if (node.parent?.children.get(node.name) === node) {
+      node.parent.children.delete(node.name);
+    }
+    this.drop(node);
+  }
+
+  /** The inode of what is known to be there, new or old. */
+  adopt(directory: S3Directory, name: string, component: string, isDirectory: boolean): S3Node {
+    const live = directory.children.get(name);
+    if (live !== undefined) {
+      if (live instanceof S3Directory === isDirectory) {
+        return live;
+      }
+      this.detach(live);
+    }
+    const key = directory.key + component;
+    const ino = this.volume.numbers.take(isDirectory ? `${key}/` : key);
+    const node = isDirectory
+      ? new S3Directory(directory, name, component, ino)
+      : new S3File(directory, name, component, ino);
+    directory.children.set(name, node);
+    return node;
+  }
+
+  /** The inode of a listed entry. */
+  adoptEntry(directory: S3Directory, entry: ListedEntry, askedMs: number): S3Node {
+    const { name, component, object } = entry;
+    const node = this.adopt(directory, name, component, object === undefined);
+    this.#observe(node, object, askedMs);
+    return node;
+  }
+
+  /** The inode of a staged file. */
+  adoptStaged(directory: S3Directory, name: string, component: string, staged: StagedFile): S3File {
+    const file = this.adopt(directory, name, component, false) as S3File;
+    if (file.staged !== staged) {
+      file.staged = staged;
+      file.attributes = undefined;
+    }
+    return file;
+  }
+
+  /** Takes over what an object has beside its bytes. */
+  setAttributes(node: S3Node, stored: ObjectAttributes, lastModifiedMs: number): void {
+    const { defaults } = this.volume.options;
+    node.stored = stored;
+    node.attributes = readAttributes(stored, lastModifiedMs, node instanceof S3Directory, defaults);
+  }
+
+  /** An entry came or changed by this share. */
+  entryChanged(directory: S3Directory, entry: ListedEntry): void {
+    directory.listing?.put(entry);
+    this.#absent.delete(directory.key + entry.name);
+    directory.remember(entry.name, entry);
+  }
+
+  /** An entry went by this share. */
+  entryRemoved(directory: S3Directory, name: string): void {
+    directory.listing?.remove(name);
+    directory.remember(name, undefined);
+  }
+
+  /** The directory's contents changed now. */
+  touch(directory: S3Directory): void {
+    directory.touched = timeNow();
+  }
+
+  /** Lists a page and keeps what it says; `listing` is what the pages before it were added to. */
+  async list(
+    directory: S3Directory,
+    after: string | undefined,
+    listing: DirectoryListing,
+  ): Promise<ListingPage> {
+    const page = await listPage(this.volume.store, directory.key, after);
+    const entries = this.#withoutRemoved(directory, page.entries);
+    const known = { ...page, entries: directory.withRecent(entries, page.askedMs, page.next === undefined) };
+    listing.append(known);
+    directory.listing = listing;
+    return known;
+  }
+
+  #withoutRemoved(directory: S3Directory, entries: readonly ListedEntry[]): readonly ListedEntry[] {
+    const { area } = this.volume;
+    const { key } = directory;
+    return entries.filter(({ component, object }) =>
+      object === undefined ? !area.isGone(`${key}${component}/`) : !area.isRemoved(key + component),
+    );
+  }
+
+  /** Changes of this share that are not published are what counts, whatever the bucket says. */
+  #isLocal(node: S3Node): boolean {
+    if (node instanceof S3File) {
+      node.staged ??= this.volume.area.find(node.key);
+      return node.staged !== undefined;
+    }
+    return this.volume.area.hasBelow(node.key);
+  }
+
+  /** The answer where nothing has to be asked. */
+  #known(directory: S3Directory, name: string): Result<S3Node> | undefined {
+    const live = directory.children.get(name);
+    if (live !== undefined && (this.volume.isFresh(live.checkedMs) || this.#isLocal(live))) {
+      return live;
+    }
+    const part = keyPartOf(name);
+    if (typeof part === "number") {
+      return part;
+    }
+    const local = this.#local(directory, name, part);
+    if (local !== undefined) {
+      return local;
+    }
+    const { listing } = directory;
+    const listed = listing?.find(name);
+    if (listed !== undefined && this.volume.isFresh(listed.askedMs)) {
+      return this.adoptEntry(directory, listed.entry, listed.askedMs);
+    }
+    const absentMs = Math.max(
+      this.#absent.get(directory.key + name) ?? Number.NEGATIVE_INFINITY,
+      listing?.complete === true && listed === undefined ? listing.askedMs : Number.NEGATIVE_INFINITY,
+    );
+    if (performance.now() - absentMs >= this.volume.freshness.absentMs) {
+      return undefined;
+    }
+    this.#lost(directory, name, absentMs);
+    return -ENOENT;
+  }
+
+  #local(directory: S3Directory, name: string, part: KeyPart): S3Node | undefined {
+    if (part.digest !== undefined || part.shadowed) {
+      return undefined;
+    }
+    const { area } = this.volume;
+    const key = directory.key + part.component;
+    const staged = area.find(key);
+    if (staged !== undefined) {
+      return this.adoptStaged(directory, name, part.component, staged);
+    }
+    return area.hasBelow(`${key}/`) ? this.adopt(directory, name, part.component, true) : undefined;
+  }
+
+  async #ask(directory: S3Directory, name: string): Promise<Result<S3Node>> {
+    const part = keyPartOf(name);
+    if (typeof part === "number") {
+      return part;
+    }
+    try {
+      const answer =
+        part.digest !== undefined || this.#listsFor(directory)
+          ? await this.#askByListing(directory, name, part)
+          : undefined;
+      return answer ?? (await this.#askByKey(directory, name, part));
+    } catch (error) {
+      return errnoOf(error, this.volume.options.logger);
+    }
+  }
+
+  #listsFor(directory: S3Directory): boolean {
+    const { presentMs } = this.volume.freshness;
+    return presentMs > 0 && !directory.large && ++directory.misses > LOOKUPS_BEFORE_LISTING;
+  }
+
+  /** Lists the directory, which answers look-ups to come as well. Undefined: it is too large for that. */
+  async #askByListing(
+    directory: S3Directory,
+    name: string,
+    part: KeyPart,
+  ): Promise<Result<S3Node> | undefined> {
+    const listing = new DirectoryListing();
+    let after: string | undefined;
+    do {
+      const page: ListingPage = await this.list(directory, after, listing);
+      const entry = page.entries.find(
+        (candidate) =>
+          candidate.name === name &&
+          (part.digest === undefined || hasDigest(candidate.component, part.digest)),
+      );
+      if (entry !== undefined) {
+        return this.#afterAsking(directory, name) ?? this.adoptEntry(directory, entry, page.askedMs);
+      }
+      after = page.next;
+    } while (part.digest !== undefined && after !== undefined);
+    directory.large = after !== undefined;
+    directory.misses = 0;
+    return after === undefined ? (this.#afterAsking(directory, name) ?? -ENOENT) : undefined;
+  }
+
+  /** What came into being locally while the bucket was asked counts more than its answer. */
+  #afterAsking(directory: S3Directory, name: string): S3Node | undefined {
+    const live = directory.children.get(name);
+    return live !== undefined && this.#isLocal(live) ? live : undefined;
+  }
+
+  async #askByKey(directory: S3Directory, name: string, part: KeyPart): Promise<Result<S3Node>> {
+    const { area, attributes, options } = this.volume;
+    const key = directory.key + part.component;
+    const askedMs = performance.now();
+    const wantsHead = options.dialect !== "none" && !area.isRemoved(key);
+    const [found, info] = await Promise.all([
+      findKey(this.volume.store, key),
+      wantsHead ? attributes.ask(key) : undefined,
+    ]);
+    const local = this.#afterAsking(directory, name);
+    if (local !== undefined) {
+      return local;
+    }
+    const isDirectory = found.directory && !area.isGone(`${key}/`);
+    const object = area.isRemoved(key) ? undefined : (info ?? found.object);
+    const wanted = part.shadowed ? isDirectory && object !== undefined : isDirectory || object !== undefined;
+    if (!wanted) {
+      this.#lost(directory, name, askedMs);
+      return -ENOENT;
+    }
+    const node = this.adopt(directory, name, part.component, isDirectory && !part.shadowed);
+    this.#observe(node, object, askedMs);
+    return node;
+  }
+
+  /** The bucket has nothing under a name. */
+  #lost(directory: S3Directory, name: string, askedMs: number): void {
+    const live = directory.children.get(name);
+    if (live !== undefined && live.checkedMs < askedMs) {
+      this.detach(live);
+    }
+    if (this.volume.freshness.absentMs > 0) {
+      if (this.#absent.size > 10_000) {
+        this.#absent.clear();
+      }
+      this.#absent.set(directory.key + name, askedMs);
+    }
+  }
+
+  /** The bucket said this of an inode at `askedMs`; it may have changed here since. */
+  #observe(node: S3Node, object: ListedObject | undefined, askedMs: number): void {
+    if (askedMs <= node.checkedMs) {
+      return;
+    }
+    node.checkedMs = askedMs;
+    if (node instanceof S3File && object !== undefined) {
+      if (!isSame(node.object, object)) {
+        node.attributes = undefined;
+      }
+      node.object = { ...factsOf(object), ...(node.object?.etag === object.etag && versionOf(node.object)) };
+    }
+  }
+
+  #loadFile(file: S3File): Awaitable<Status> {
+    if (file.attributes !== undefined) {
+      return 0;
+    }
+    const { object, staged } = file;
+    const { options, attributes } = this.volume;
+    if (staged?.attributes !== undefined) {
+      return this.#accept(file, staged.attributes, staged.modifiedMs);
+    }
+    const source = staged?.source;
+    if (source !== undefined) {
+      return attributes.ask(source.key).then(
+        (info) =>
+          this.#accept(
+            file,
+            info?.attributes ?? NO_METADATA,
+            info?.lastModifiedMs ?? staged?.modifiedMs ?? 0,
+          ),
+        (error: unknown) => errnoOf(error, options.logger),
+      );
+    }
+    if (object === undefined) {
+      return -ENOENT;
+    }
+    const stored =
+      options.dialect === "none"
+        ? NO_METADATA
+        : attributes.peek(file.key, object.etag, object.lastModifiedMs);
+    if (stored !== undefined) {
+      return this.#accept(file, stored, object.lastModifiedMs);
+    }
+    this.#lookAhead(file);
+    return attributes.ask(file.key).then(
+      (info) => this.#headAnswered(file, info),
+      (error: unknown) => errnoOf(error, options.logger),
+    );
+  }
+
+  #headAnswered(file: S3File, info: ObjectInfo | undefined): Status {
+    if (file.staged !== undefined && file.attributes !== undefined) {
+      return 0;
+    }
+    if (info === undefined) {
+      this.detach(file);
+      return -ENOENT;
+    }
+    if (file.object?.etag !== info.etag) {
+      file.object = factsOf(info);
+    } else if (info.versionId !== undefined) {
+      file.object = { ...file.object, versionId: info.versionId };
+    }
+    return this.#accept(file, info.attributes, info.lastModifiedMs);
+  }
+
+  /** A file cannot become a link, or the reverse, while the guest knows it: it is another inode then. */
+  #accept(file: S3File, stored: ObjectAttributes, lastModifiedMs: number): Status {
+    const before = file.typeBefore;
+    this.setAttributes(file, stored, lastModifiedMs);
+    const type = typeOf((file.attributes as FileAttributes).mode);
+    if (before !== undefined && before !== type) {
+      this.detach(file);
+      return -ENOENT;
+    }
+    file.typeBefore = type;
+    return 0;
+  }
+
+  /** Who asks for one entry's metadata will ask for the next ones': asks for them now, side by side. */
+  #lookAhead(file: S3File): void {
+    const { attributes, area } = this.volume;
+    const parent = file.parent as S3Directory;
+    for (const { component, object } of parent.listing?.behind(file.name, LOOK_AHEAD) ?? []) {
+      const key = parent.key + component;
+      if (object === undefined) {
+        continue;
+      }
+      const known = attributes.peek(key, object.etag, object.lastModifiedMs);
+      if (known === undefined && area.find(key) === undefined) {
+        attributes.ask(key).catch(() => undefined);
+      }
+    }
+  }
+
+  #loadDirectory(directory: S3Directory): Awaitable<Status> {
+    if (directory.attributes !== undefined && this.volume.isFresh(directory.attributesMs)) {
+      return 0;
+    }
+    const { area, attributes, options } = this.volume;
+    const { key } = directory;
+    const staged = area.find(key);
+    if (staged !== undefined) {
+      this.setAttributes(directory, staged.attributes ?? NO_METADATA, staged.modifiedMs);
+      directory.hasMarker = true;
+      directory.attributesMs = performance.now();
+      return 0;
+    }
+    if (key === "") {
+      directory.attributesMs = Number.POSITIVE_INFINITY;
+      this.setAttributes(directory, NO_METADATA, this.volume.startedMs);
+      return 0;
+    }
+    const askedMs = performance.now();
+    return attributes.ask(key).then(
+      (info) => {
+        directory.hasMarker = info !== undefined && !area.isRemoved(key);
+        directory.markerEtag = info?.etag;
+        directory.attributesMs = askedMs;
+        this.setAttributes(
+          directory,
+          info?.attributes ?? NO_METADATA,
+          info?.lastModifiedMs ?? this.volume.startedMs,
+        );
+        return 0;
+      },
+      (error: unknown) => errnoOf(error, options.logger),
+    );
+  }
+}
+
+/** Whether somebody has an inode in use. */
+function isNeeded(node: S3Node): boolean {
+  const hasChildren = node instanceof S3Directory && node.children.size > 0;
+  return node.tableIndex >= 0 || node.openCount > 0 || hasChildren;
+}
+
+/** Neither bytes nor metadata have changed. The time of what this share has just written is not known. */
+function isSame(facts: ObjectFacts | undefined, object: ListedObject): boolean {
+  if (facts?.etag !== object.etag) {
+    return false;
+  }
+  const { lastModifiedMs } = facts;
+  return (
+    Number.isNaN(lastModifiedMs) ||
+    Math.floor(lastModifiedMs / 1000) === Math.floor(object.lastModifiedMs / 1000)
+  );
+}
+
+function versionOf({ versionId }: ObjectFacts): { versionId?: string } {
+  return versionId === undefined ? {} : { versionId };
+}
+
+export function factsOf(object: ListedObject | ObjectInfo): ObjectFacts {
+  const { size, etag, lastModifiedMs, storageClass } = object;
+  const versionId = "versionId" in object ? object.versionId : undefined;
+  return {
+    size,
+    etag,
+    lastModifiedMs,
+    ...(versionId !== undefined && { versionId }),
+    ...(storageClass !== undefined && { storageClass }),
+  };
+}

@@ -1,0 +1,148 @@
+import { type AttrRecord, S_IFDIR, S_IFREG } from "../../../src/vfs/attributes.js";
+import type { DirectoryBuffer } from "../../../src/vfs/directory-buffer.js";
+import { type Awaitable, ENOENT, type Status } from "../../../src/vfs/errno.js";
+import { VfsHandle } from "../../../src/vfs/node.js";
+import { fillAttributes } from "../attributes/fill-attributes.js";
+import { errnoOf } from "../errors.js";
+import type { ListedEntry } from "./directory-listing.js";
+import { DirectoryStream, type StreamPage } from "./directory-stream.js";
+import { hashKey } from "./inode-numbers.js";
+import type { Namespace } from "./namespace.js";
+import { S3Directory, type S3File, type S3Node, typeBits } from "./node.js";
+
+const DOTS = 2;
+const TYPE_SHIFT = 12;
+const DIRECTORY_TYPE = S_IFDIR >>> TYPE_SHIFT;
+const UNKNOWN_TYPE = 0;
+/** A symbolic link's target is no longer: objects above are regular files. */
+const LONGEST_TARGET = 4096;
+
+/** An open directory. */
+export class S3DirectoryHandle extends VfsHandle {
+  declare readonly node: S3Directory;
+  readonly stream: DirectoryStream;
+
+  constructor(node: S3Directory, namespace: Namespace) {
+    super(node);
+    this.stream = new DirectoryStream(namespace, node);
+  }
+}
+
+function addDots(directory: S3Directory, sink: DirectoryBuffer): boolean {
+  const { offset } = sink;
+  const parent = directory.parent ?? directory;
+  return (
+    (offset >= 1 || addPlain(sink, ".", directory.ino, DIRECTORY_TYPE, 1)) &&
+    (offset >= DOTS || addPlain(sink, "..", parent.ino, DIRECTORY_TYPE, DOTS))
+  );
+}
+
+function addPlain(sink: DirectoryBuffer, name: string, ino: number, type: number, offset: number): boolean {
+  return sink.add(name, ino % 2 ** 32, Math.floor(ino / 2 ** 32), type, offset);
+}
+
+function plainType(namespace: Namespace, directory: S3Directory, entry: ListedEntry): number {
+  const { object } = entry;
+  if (object === undefined) {
+    return DIRECTORY_TYPE;
+  }
+  const live = directory.children.get(entry.name);
+  if (live?.attributes !== undefined) {
+    return typeBits(live) >>> TYPE_SHIFT;
+  }
+  const isFile = object.size > LONGEST_TARGET || namespace.volume.options.dialect === "none";
+  return isFile ? S_IFREG >>> TYPE_SHIFT : UNKNOWN_TYPE;
+}
+
+/** Adds an entry with its attributes where they are known, without where nobody asked for them so far. */
+function addEntry(
+  namespace: Namespace,
+  directory: S3Directory,
+  sink: DirectoryBuffer,
+  entry: ListedEntry,
+  nextOffset: number,
+  scratch: AttrRecord,
+): boolean {
+  if (sink.plus) {
+    const node = knownNode(namespace, directory, entry);
+    if (node !== undefined) {
+      fillAttributes(node, scratch);
+      const [low, high] = [scratch[0] as number, scratch[1] as number];
+      const added = sink.add(entry.name, low, high, typeBits(node) >>> TYPE_SHIFT, nextOffset, node, scratch);
+      namespace.drop(node);
+      return added;
+    }
+  }
+  const live = directory.children.get(entry.name);
+  const suffix = entry.object === undefined ? "/" : "";
+  const ino = live?.ino ?? hashKey(directory.key + entry.component + suffix);
+  return addPlain(sink, entry.name, ino, plainType(namespace, directory, entry), nextOffset);
+}
+
+/** The inode of an entry if all that the guest is told of it is known. */
+function knownNode(namespace: Namespace, directory: S3Directory, entry: ListedEntry): S3Node | undefined {
+  const child = namespace.peek(directory, entry.name);
+  if (child === undefined) {
+    return undefined;
+  }
+  if (child instanceof S3Directory ? child.attributes === undefined : !namespace.isLoaded(child as S3File)) {
+    namespace.drop(child);
+    return undefined;
+  }
+  return child;
+}
+
+function fill(
+  namespace: Namespace,
+  handle: S3DirectoryHandle,
+  sink: DirectoryBuffer,
+  page: StreamPage,
+  scratch: AttrRecord,
+): Awaitable<Status> {
+  const { node, stream } = handle;
+  let number = Math.max(sink.offset - DOTS, 0);
+  let current = page;
+  for (;;) {
+    for (; number < current.first + current.entries.length; number++) {
+      const entry = current.entries[number - current.first] as ListedEntry;
+      if (!addEntry(namespace, node, sink, entry, number + DOTS + 1, scratch)) {
+        return 0;
+      }
+    }
+    // Something has been found: what else there is may take its time.
+    if (current.isLast || sink.length > 0) {
+      return 0;
+    }
+    const next = stream.pageAt(number);
+    if (next instanceof Promise) {
+      return next.then((later) => fill(namespace, handle, sink, later, scratch));
+    }
+    current = next;
+  }
+}
+
+/** readdir and readdirplus. -ENOENT after rmdir. */
+export function readDirectory(
+  namespace: Namespace,
+  handle: S3DirectoryHandle,
+  sink: DirectoryBuffer,
+  scratch: AttrRecord,
+): Awaitable<Status> {
+  const { node, stream } = handle;
+  if (node.removed) {
+    return -ENOENT;
+  }
+  if (sink.offset === 0) {
+    stream.rewind();
+  }
+  if (!addDots(node, sink)) {
+    return 0;
+  }
+  const page = stream.pageAt(Math.max(sink.offset - DOTS, 0));
+  if (!(page instanceof Promise)) {
+    return fill(namespace, handle, sink, page, scratch);
+  }
+  return page
+    .then((found) => fill(namespace, handle, sink, found, scratch))
+    .catch((error: unknown) => errnoOf(error, namespace.volume.options.logger));
+}

@@ -1,0 +1,62 @@
+import { VfsHandle } from "../../../src/vfs/node.js";
+import type { CachedObject, ObjectVersion } from "../cache/cached-object.js";
+import { ReadAhead } from "../cache/read-ahead.js";
+import type { S3File } from "../namespace/node.js";
+import type { StagedFile } from "../staging/staging.js";
+import type { S3Volume } from "../volume.js";
+
+/** An open file. Until its file is changed by this share it reads the version that it found when it was opened. */
+export class S3FileHandle extends VfsHandle {
+  declare readonly node: S3File;
+  readonly appends: boolean;
+  /** A reference of the handle's own, if it may write. */
+  readonly staged: StagedFile | undefined;
+  readonly #volume: S3Volume;
+  #object: CachedObject | undefined;
+  #readAhead: ReadAhead | undefined;
+  /** Something of this version was read: another one must not be mixed in. */
+  hasRead = false;
+
+  constructor(node: S3File, volume: S3Volume, staged: StagedFile | undefined, appends: boolean) {
+    super(node);
+    this.#volume = volume;
+    this.staged = staged;
+    this.appends = appends;
+  }
+
+  /** The version that is read, in the cache. */
+  get object(): CachedObject | undefined {
+    return this.#object;
+  }
+
+  /** Reads another version from now on. */
+  pin(version: ObjectVersion): CachedObject {
+    const old = this.#object;
+    if (old !== undefined && old.version.key === version.key && old.version.etag === version.etag) {
+      return old;
+    }
+    const { cache } = this.#volume;
+    const object = cache.open(version);
+    this.#object = object;
+    this.#readAhead = new ReadAhead(object, cache.budget.limitBytes);
+    this.hasRead = false;
+    if (old !== undefined) {
+      cache.release(old);
+    }
+    return object;
+  }
+
+  /** Begins to fetch a range that is wanted now, and what may be wanted next. */
+  advance(offset: number, length: number): void {
+    this.#readAhead?.advance(offset, length, this.#volume.cache.budget.left);
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    if (this.#object !== undefined) {
+      this.#volume.cache.release(this.#object);
+      this.#object = undefined;
+    }
+    this.staged?.release();
+  }
+}

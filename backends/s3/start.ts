@@ -1,0 +1,198 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GatewayError } from "../../src/vfs/gateway-error.js";
+import type { Logger } from "../../src/vfs/logger.js";
+import { AttributeFile } from "./attributes/attribute-file.js";
+import { AttributeStore } from "./attributes/attribute-store.js";
+import { MemoryBudget } from "./cache/memory-budget.js";
+import { ObjectCache } from "./cache/object-cache.js";
+import { Namespace } from "./namespace/namespace.js";
+import { publicationEvents } from "./namespace/publications.js";
+import type { S3BackendOptions } from "./options.js";
+import type { StagingArea, StagingStatus } from "./staging/staging.js";
+import { openStagingArea } from "./staging/staging-area.js";
+import { StoreError, type StoreFeatures } from "./store/object-store.js";
+import { S3Volume } from "./volume.js";
+
+const ATTRIBUTE_FILE_BYTES = 64 * 2 ** 20;
+const TEMPORARY = "virtiofs-gateway-s3-";
+/** What the probe needs keys for; they do not stay. */
+const SCRATCH = ".virtiofs-gateway/";
+
+/** A share in service. */
+export interface StartedShare {
+  readonly namespace: Namespace;
+  /** Publishes what is staged, and ends. */
+  stop(): Promise<void>;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function probe(options: S3BackendOptions): Promise<StoreFeatures> {
+  try {
+    return await options.store.probe(options.prefix + SCRATCH);
+  } catch (cause) {
+    if (!(cause instanceof StoreError)) {
+      throw cause;
+    }
+    const message = `bucket ${options.bucket} at ${options.endpoint}: ${reasonOf(cause)}`;
+    throw new GatewayError("environment", message, { cause });
+  }
+}
+
+/** One line that says what the share has and what it has to do without. */
+function describe(options: S3BackendOptions, features: StoreFeatures): string {
+  const has = (what: string, there: boolean) => `${there ? "" : "no "}${what}`;
+  const { createOnly, replaceOnly, conditionalDelete, conditionalCopy, partCopy, checksums, versioned } =
+    features;
+  const details = [
+    features.writable ? "writable" : "read-only",
+    has("conditional writes", createOnly && replaceOnly),
+    has("conditional copies", conditionalCopy),
+    has("conditional deletes", conditionalDelete),
+    has("part copies", partCopy),
+    has("checksums", checksums),
+    has("versions", versioned),
+  ];
+  const place = options.prefix === "" ? options.bucket : `${options.bucket}/${options.prefix}`;
+  return `S3 share ${place} at ${options.endpoint}: ${details.join(", ")}`;
+}
+
+/** Removes temporary caches of processes that ended without doing so. */
+function removeLeftovers(logger: Logger): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = name.startsWith(TEMPORARY) ? Number(name.slice(TEMPORARY.length).split("-", 1)[0]) : 0;
+    if (pid > 0 && !isRunning(pid)) {
+      logger.debug({ name }, "removing the cache of a process that is gone");
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    }
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** The directory for the cache and how to leave it. */
+function prepareCache(options: S3BackendOptions): { path: string; leave: () => void } {
+  const { cacheDirectory } = options;
+  if (cacheDirectory !== undefined) {
+    mkdirSync(cacheDirectory, { recursive: true });
+    return { path: cacheDirectory, leave: () => {} };
+  }
+  removeLeftovers(options.logger);
+  const path = mkdtempSync(join(tmpdir(), `${TEMPORARY}${process.pid}-`));
+  return { path, leave: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+function progressText({ bytes, files, removals }: StagingStatus): string {
+  return `${bytes} bytes in ${files} files to upload, ${removals} objects to remove`;
+}
+
+/** Publishes what is left; a second signal leaves it in the journal for the next start. */
+async function drain(area: StagingArea, logger: Logger): Promise<void> {
+  const interruption = new AbortController();
+  const interrupt = () => interruption.abort();
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) {
+    process.on(signal, interrupt);
+  }
+  const left = await area.drain((status) => logger.info(progressText(status)), interruption.signal);
+  for (const signal of signals) {
+    process.off(signal, interrupt);
+  }
+  if (left.files + left.removals > 0) {
+    logger.warn(`${progressText(left)} stay in the journal for the next start`);
+  }
+}
+
+/** What the requests of a share were. */
+function countsText(counts: Readonly<Record<string, number>>): string {
+  const made = Object.entries(counts).filter(([, count]) => count > 0);
+  return made.length === 0 ? "none" : made.map(([name, count]) => `${name} ${count}`).join(", ");
+}
+
+/** Opens the cache and everything that is in front of the bucket. */
+async function assemble(
+  options: S3BackendOptions,
+  features: StoreFeatures,
+  cachePath: string,
+): Promise<Namespace> {
+  const { store, logger, memoryBytes } = options;
+  const attributes = new AttributeStore(
+    store,
+    new AttributeFile(join(cachePath, "attributes"), ATTRIBUTE_FILE_BYTES),
+  );
+  const bucket = `${options.endpoint}/${options.bucket}`;
+  const budget = new MemoryBudget(memoryBytes / 2);
+  const cache = new ObjectCache(store, bucket, cachePath, options.cacheBytes, budget, logger);
+  const events = publicationEvents(() => namespace);
+  const area = await openStagingArea(
+    {
+      store,
+      features,
+      directory: options.stagingDirectory,
+      fsync: options.fsync,
+      onConflict: options.onConflict,
+      lostAndFound: `${options.prefix}lost+found/`,
+      uploadMemoryBytes: memoryBytes / 2,
+      readSource: async (source, offset, into) => {
+        const object = cache.open(source);
+        try {
+          return await object.read(offset, into);
+        } finally {
+          cache.release(object);
+        }
+      },
+      logger,
+    },
+    events,
+  );
+  const volume = new S3Volume(options, features, area, attributes, cache);
+  const namespace: Namespace = new Namespace(volume);
+  cache.takeStock().catch((err: unknown) => logger.warn({ err }, "the disk cache could not be read"));
+  return namespace;
+}
+
+/**
+ * Checks the bucket and brings a share into service.
+ * @throws GatewayError in one line when bucket, credentials, region or clock are not right
+ */
+export async function startShare(options: S3BackendOptions): Promise<StartedShare> {
+  const { store, logger } = options;
+  const features = await probe(options);
+  if (!features.writable && !options.readonly) {
+    throw new GatewayError(
+      "environment",
+      `bucket ${options.bucket}: writing is not allowed; share it with --readonly`,
+    );
+  }
+  const cache = prepareCache(options);
+  const namespace = await assemble(options, features, cache.path);
+  const { volume } = namespace;
+  const loaded = await namespace.load(volume.root);
+  if (loaded < 0) {
+    throw new GatewayError("environment", `bucket ${options.bucket}: ${options.prefix}: error ${-loaded}`);
+  }
+  logger.info(describe(options, features));
+  return {
+    namespace,
+    stop: async () => {
+      await drain(volume.area, logger);
+      await volume.area.close();
+      volume.cache.close();
+      volume.attributes.close();
+      await store.close();
+      cache.leave();
+      logger.info(`S3 requests: ${countsText(store.counts)}`);
+    },
+  };
+}

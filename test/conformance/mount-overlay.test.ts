@@ -1,0 +1,5 @@
+import { mountEnvironment } from "./support/environments.js";
+import { conformanceSuite } from "./support/suite.js";
+
+conformanceSuite("overlay mounted", () => mountEnvironment("overlay"));
+conformanceSuite("overlay with memory on top mounted", () => mountEnvironment("overlay-memory"));

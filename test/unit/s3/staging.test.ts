@@ -1,0 +1,453 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { StagingArea } from "../../../backends/s3/staging/staging.js";
+import { EACCES, EIO, ESTALE } from "../../../src/vfs/errno.js";
+import { ATTRIBUTES, contents, StagingShare, until } from "./staging-share.js";
+
+const MIB = 2 ** 20;
+let share: StagingShare;
+let area: StagingArea;
+
+beforeEach(async () => {
+  share = await StagingShare.start();
+  area = share.open();
+});
+afterEach(() => share.stop());
+
+function pattern(size: number, seed = 1): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let i = 0; i + 4 <= size; i += 4) bytes.writeUInt32LE((i * 2654435761 + seed) >>> 0, i);
+  return bytes;
+}
+
+describe("a new file", () => {
+  it("is one PUT with its last attributes", async () => {
+    const file = area.create("dir/a", { metadata: { mode: "1" } });
+    expect(file.write(0, Buffer.from("hello"))).toBe(5);
+    file.setAttributes(ATTRIBUTES);
+    expect([...area.childrenOf("dir/").keys()]).toEqual(["a"]);
+    expect([...area.childrenOf("").keys()]).toEqual(["dir/"]);
+    expect(await file.sync()).toBe(0);
+    expect(share.object("dir/a")?.toString()).toBe("hello");
+    expect((await share.store.head("dir/a")).attributes.metadata).toEqual(ATTRIBUTES.metadata);
+    expect(share.requests).toEqual({ PutObject: 1, HeadObject: 1 });
+    expect(file.dirty).toBe(false);
+    file.release();
+    expect(area.find("dir/a")).toBeUndefined();
+  });
+
+  it("is published after its last close", async () => {
+    area.create("empty", ATTRIBUTES).release();
+    await until(() => share.object("empty") !== undefined);
+    await until(() => area.find("empty") === undefined);
+    expect(share.object("empty")).toHaveLength(0);
+  });
+
+  it("goes up in parts while it is written, and nothing twice", async () => {
+    const data = pattern(100 * MIB);
+    const file = area.create("big", ATTRIBUTES);
+    for (let offset = 0; offset < data.length; offset += MIB) {
+      expect(await file.write(offset, data.subarray(offset, offset + MIB))).toBe(MIB);
+    }
+    await until(() => (share.requests.UploadPart ?? 0) > 5);
+    expect(await file.sync()).toBe(0);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    expect(share.requests).toEqual({ CreateMultipartUpload: 1, UploadPart: 13, CompleteMultipartUpload: 1 });
+    file.release();
+  });
+
+  it("keeps what is written again behind the stream", async () => {
+    const data = pattern(80 * MIB);
+    const file = area.create("big", ATTRIBUTES);
+    for (let offset = 0; offset < data.length; offset += MIB) {
+      await file.write(offset, data.subarray(offset, offset + MIB));
+    }
+    await until(() => (share.requests.UploadPart ?? 0) > 5);
+    data.write("changed", 3 * MIB);
+    await file.write(3 * MIB, Buffer.from("changed"));
+    expect(await file.sync()).toBe(0);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    expect(share.openUploads).toBe(0);
+    file.release();
+  });
+});
+
+describe("an edit", () => {
+  it("copies what did not change", async () => {
+    const data = pattern(100 * MIB);
+    const source = await share.putForeign("big", data);
+    const file = area.edit(source);
+    await file.write(50 * MIB + 5, Buffer.from("changed"));
+    data.write("changed", 50 * MIB + 5);
+    file.setAttributes(ATTRIBUTES);
+    expect((await contents(file)).equals(data)).toBe(true);
+    share.server.counts.reset();
+    expect(await file.sync()).toBe(0);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    expect(share.requests).toMatchObject({ UploadPart: 1, UploadPartCopy: 2, CompleteMultipartUpload: 1 });
+    expect(share.server.counts.bytesIn).toBeLessThan(9 * MIB);
+    file.release();
+  });
+
+  it("of attributes alone is one copy", async () => {
+    const source = await share.putForeign("a", "abc");
+    const file = area.edit(source);
+    file.setAttributes(ATTRIBUTES);
+    expect(await file.sync()).toBe(0);
+    expect((await share.store.head("a")).attributes.metadata).toEqual(ATTRIBUTES.metadata);
+    expect(share.requests).toEqual({ CopyObject: 1, HeadObject: 1 });
+    file.release();
+  });
+
+  it("truncates, lengthens, punches and appends", async () => {
+    const source = await share.putForeign("a", "0123456789");
+    const file = area.edit(source);
+    expect(await file.truncate(6)).toBe(0);
+    expect(await file.truncate(12)).toBe(0);
+    expect((await contents(file)).toString("latin1")).toBe("012345\0\0\0\0\0\0");
+    expect(await file.allocate(3, 1, 2)).toBe(0);
+    expect(await file.append(Buffer.from("end"))).toBe(3);
+    const expected = "0\0\x00345\0\0\0\0\0\0end";
+    expect((await contents(file)).toString("latin1")).toBe(expected);
+    expect(await file.sync()).toBe(0);
+    expect(share.object("a")?.toString("latin1")).toBe(expected);
+    file.release();
+  });
+
+  it("does not change below a publication that has begun", async () => {
+    const data = pattern(40 * MIB);
+    const file = area.edit(await share.putForeign("big", pattern(40 * MIB, 7)));
+    await file.write(0, data);
+    share.server.latencyMs = 50;
+    const synced = file.sync();
+    await until(() => (share.requests.UploadPart ?? 0) > 0);
+    const written = file.write(39 * MIB, Buffer.from("later"));
+    expect(await synced).toBe(0);
+    expect(await written).toBe(5);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    expect(file.dirty).toBe(true);
+    expect(await file.sync()).toBe(0);
+    expect(
+      share
+        .object("big")
+        ?.subarray(39 * MIB, 39 * MIB + 5)
+        .toString(),
+    ).toBe("later");
+    file.release();
+  });
+});
+
+describe("a conflict", () => {
+  it("is ESTALE, and the local version goes to lost+found", async () => {
+    const conflicts: (string | undefined)[][] = [];
+    await area.close();
+    area = share.open({}, { conflict: (_, key, lostKey) => conflicts.push([key, lostKey]) });
+    const source = await share.putForeign("dir/a", "before");
+    const file = area.edit(source);
+    await file.write(0, Buffer.from("local!"));
+    await share.putForeign("dir/a", "remote");
+    expect(await file.sync()).toBe(-ESTALE);
+    expect(share.object("dir/a")?.toString()).toBe("remote");
+    const [[key, lostKey] = []] = conflicts;
+    expect(key).toBe("dir/a");
+    expect(lostKey).toMatch(/^lost\+found\/a\./);
+    expect(share.object(lostKey ?? "")?.toString()).toBe("local!");
+    expect(area.find("dir/a")).toBeUndefined();
+    expect(await file.write(0, Buffer.from("x"))).toBe(-ESTALE);
+    file.release();
+  });
+
+  it("with a creation is one, too", async () => {
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, Buffer.from("local"));
+    await share.putForeign("a", "remote");
+    expect(await file.sync()).toBe(-ESTALE);
+    expect(share.object("a")?.toString()).toBe("remote");
+    expect((await share.keys()).filter((key) => key.startsWith("lost+found/a."))).toHaveLength(1);
+    file.release();
+  });
+
+  it("is found without conditions of the endpoint as well", async () => {
+    await share.stop();
+    share = await StagingShare.start({ createOnly: false, replaceOnly: false });
+    area = share.open();
+    const file = area.edit(await share.putForeign("a", "before"));
+    await file.write(0, Buffer.from("local!"));
+    await share.putForeign("a", "remote");
+    expect(await file.sync()).toBe(-ESTALE);
+    expect(share.object("a")?.toString()).toBe("remote");
+    file.release();
+  });
+
+  it.each([
+    ["overwrite", "new", "local"],
+    ["s3-wins", "new", "remote"],
+  ] as const)("with policy %s", async (onConflict, key, wins) => {
+    await area.close();
+    area = share.open({ onConflict });
+    const file = area.create(key, ATTRIBUTES);
+    await file.write(0, Buffer.from("local"));
+    await share.putForeign(key, "remote");
+    expect(await file.sync()).toBe(wins === "local" ? 0 : -ESTALE);
+    expect(share.object(key)?.toString()).toBe(wins);
+    expect(await share.keys()).toEqual([key]);
+    file.release();
+  });
+});
+
+describe("a rename", () => {
+  it("of what was never published costs nothing", async () => {
+    const file = area.create("tmp", ATTRIBUTES);
+    await file.write(0, Buffer.from("data"));
+    expect(area.rename(file, "final")).toBe(0);
+    expect(area.find("final")).toBe(file);
+    expect(area.find("tmp")).toBeUndefined();
+    expect(await file.sync()).toBe(0);
+    expect(await share.keys()).toEqual(["final"]);
+    expect(share.requests).toEqual({ PutObject: 1, ListObjectsV2: 1 });
+    file.release();
+  });
+
+  it("of an object copies and deletes, and shows at once", async () => {
+    const source = await share.putForeign("a", "data");
+    const replaced = await share.putForeign("b", "old");
+    expect(area.rename(source, "b", replaced)).toBe(0);
+    expect(area.isRemoved("a")).toBe(true);
+    expect(area.find("b")?.source?.key).toBe("a");
+    expect(await area.sync("")).toBe(0);
+    expect(share.object("b")?.toString()).toBe("data");
+    expect(share.object("a")).toBeUndefined();
+    expect(share.requests).toEqual({ CopyObject: 1, DeleteObject: 1 });
+    expect(area.isRemoved("a")).toBe(true);
+    expect(area.find("b")).toBeUndefined();
+  });
+
+  it("exchanges two objects by way of a third name", async () => {
+    const one = await share.putForeign("a", "one");
+    const other = await share.putForeign("b", "other");
+    expect(await area.rename(one, "c")).toBe(0);
+    expect(await area.rename(other, "a")).toBe(0);
+    const moved = await share.store.head("c");
+    expect(await area.rename(moved, "b")).toBe(0);
+    expect(await area.sync("")).toBe(0);
+    expect(share.object("a")?.toString()).toBe("other");
+    expect(share.object("b")?.toString()).toBe("one");
+    expect(await share.keys()).toEqual(["a", "b"]);
+  });
+
+  it("and a new file in the old place keep both", async () => {
+    const source = await share.putForeign("a", "first");
+    expect(area.rename(source, "b")).toBe(0);
+    const file = area.create("a", ATTRIBUTES);
+    expect(area.isRemoved("a")).toBe(false);
+    await file.write(0, Buffer.from("second"));
+    expect(await file.sync()).toBe(0);
+    expect(share.object("a")?.toString()).toBe("second");
+    expect(share.object("b")?.toString()).toBe("first");
+    file.release();
+  });
+
+  it("there and back again leaves the object as it was", async () => {
+    const source = await share.putForeign("a", "data");
+    expect(area.rename(source, "b")).toBe(0);
+    expect(area.rename(area.find("b") ?? source, "a")).toBe(0);
+    expect(area.isRemoved("a")).toBe(false);
+    expect(await area.sync("")).toBe(0);
+    expect(await share.keys()).toEqual(["a"]);
+    expect(share.object("a")?.toString()).toBe("data");
+  });
+
+  it("while the file goes up ends at the new name", async () => {
+    share.server.latencyMs = 100;
+    const file = area.create("tmp", ATTRIBUTES);
+    await file.write(0, Buffer.from("data"));
+    const synced = file.sync();
+    await until(() => (share.requests.PutObject ?? 0) > 0);
+    expect(area.rename(file, "final")).toBe(0);
+    expect(await synced).toBe(0);
+    share.server.latencyMs = 0;
+    expect(await area.sync("")).toBe(0);
+    expect(await share.keys()).toEqual(["final"]);
+    file.release();
+  });
+
+  it("of a directory takes along what is staged and what is not", async () => {
+    const one = await share.putForeign("old/one", "1");
+    const two = await share.putForeign("old/sub/two", "2");
+    await share.putForeign("old/", "");
+    const marker = { key: "old/", etag: (await share.store.head("old/")).etag, size: 0 };
+    const file = area.create("old/three", ATTRIBUTES);
+    await file.write(0, Buffer.from("3"));
+    const moves = [marker, one, two].map((object) => ({
+      object,
+      to: object.key.replace("old/", "new/"),
+    }));
+    expect(await area.renameDirectory("old/", "new/", moves)).toBe(0);
+    expect(area.isGone("old/")).toBe(true);
+    expect([...area.childrenOf("new/").keys()].sort()).toEqual(["", "one", "sub/", "three"]);
+    expect((await contents(area.find("new/sub/two") as never)).toString()).toBe("2");
+    expect(await area.sync("")).toBe(0);
+    expect(await share.keys()).toEqual(["new/", "new/one", "new/sub/two", "new/three"]);
+    expect(share.object("new/three")?.toString()).toBe("3");
+    file.release();
+  });
+});
+
+describe("a removal", () => {
+  it("hides at once and deletes many with one request", async () => {
+    for (let i = 0; i < 20; i++) await share.store.put(`d/${i}`, Buffer.from("x"), ATTRIBUTES);
+    share.server.counts.reset();
+    for (let i = 0; i < 20; i++) area.remove(`d/${i}`);
+    area.removeDirectory("d/");
+    expect(area.isRemoved("d/3")).toBe(true);
+    expect(area.isGone("d/")).toBe(true);
+    expect(await area.sync("")).toBe(0);
+    expect(share.requests).toEqual({ DeleteObjects: 1 });
+    expect(await share.keys()).toEqual([]);
+    area.create("d/new", ATTRIBUTES).release();
+    expect(area.isGone("d/")).toBe(false);
+  });
+
+  it("of a file that goes up leaves nothing", async () => {
+    share.server.latencyMs = 50;
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, pattern(30 * MIB));
+    const synced = file.sync();
+    await until(() => (share.requests.UploadPart ?? 0) > 0);
+    area.remove("a");
+    expect(area.isRemoved("a")).toBe(true);
+    await synced;
+    expect(await contents(file)).toHaveLength(30 * MIB);
+    file.release();
+    share.server.latencyMs = 0;
+    await until(async () => share.openUploads === 0 && (await share.keys()).length === 0);
+  });
+
+  it("and a new file in its place are one PUT", async () => {
+    await share.putForeign("a", "old");
+    area.remove("a");
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, Buffer.from("new"));
+    expect(await file.sync()).toBe(0);
+    expect(share.object("a")?.toString()).toBe("new");
+    expect(share.requests).toEqual({ PutObject: 1 });
+    file.release();
+  });
+
+  it("leaves an open file readable", async () => {
+    const source = await share.putForeign("a", "abcdef");
+    const file = area.edit(source);
+    await file.write(0, Buffer.from("X"));
+    area.remove("a");
+    expect((await contents(file)).toString()).toBe("Xbcdef");
+    await file.write(1, Buffer.from("Y"));
+    expect((await contents(file)).toString()).toBe("XYcdef");
+    file.release();
+    await until(() => share.object("a") === undefined);
+  });
+});
+
+describe("a server in trouble", () => {
+  it("is waited for in the background, and the error is told once", async () => {
+    await share.stop();
+    share = await StagingShare.start({}, 500);
+    area = share.open();
+    share.server.faults.add({ kind: "error", times: Number.POSITIVE_INFINITY });
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, Buffer.from("data"));
+    expect(await file.sync()).toBe(-EIO);
+    expect(file.takeError()).toBe(0);
+    expect(file.dirty).toBe(true);
+    share.server.faults.clear();
+    await until(() => share.object("a") !== undefined);
+    expect(share.object("a")?.toString()).toBe("data");
+    file.release();
+  });
+
+  it.each(["lost", "lost-error", "reset"] as const)("answers are not needed: %s", async (kind) => {
+    const source = await share.putForeign("old", "data");
+    for (const operation of ["PutObject", "CopyObject", "CompleteMultipartUpload", "CreateMultipartUpload"]) {
+      share.server.faults.add({ kind, operation, status: 500, code: "InternalError" });
+    }
+    const file = area.create("small", ATTRIBUTES);
+    await file.write(0, Buffer.from("small"));
+    const big = area.create("big", ATTRIBUTES);
+    await big.write(0, pattern(20 * MIB));
+    expect(area.rename(source, "new")).toBe(0);
+    await until(async () => (await area.sync("")) === 0);
+    expect(await share.keys()).toEqual(["big", "new", "small"]);
+    expect(share.object("big")?.equals(pattern(20 * MIB))).toBe(true);
+    await until(() => share.openUploads === 0);
+    file.release();
+    big.release();
+  });
+});
+
+describe("a restart", () => {
+  it("goes on with everything that was not finished", async () => {
+    const source = await share.putForeign("old", "moved");
+    const edited = await share.putForeign("edited", pattern(20 * MIB));
+    share.server.faults.add({ kind: "error", times: Number.POSITIVE_INFINITY });
+    await area.create("new", ATTRIBUTES).write(0, Buffer.from("new"));
+    await area.edit(edited).write(MIB, Buffer.from("edit"));
+    await area.rename(source, "renamed");
+    area.remove("gone");
+    await area.close();
+
+    const again = share.open();
+    expect([...again.childrenOf("").keys()].sort()).toEqual(["edited", "new", "renamed"]);
+    expect(again.isRemoved("old")).toBe(true);
+    expect(again.isRemoved("gone")).toBe(true);
+    expect(again.find("new")?.size).toBe(3);
+    expect(again.find("new")?.attributes).toEqual(ATTRIBUTES);
+    share.server.faults.clear();
+    await again.drain(() => {}, new AbortController().signal);
+    expect(await share.keys()).toEqual(["edited", "new", "renamed"]);
+    const expected = pattern(20 * MIB);
+    expected.write("edit", MIB);
+    expect(share.object("edited")?.equals(expected)).toBe(true);
+    expect(share.openUploads).toBe(0);
+  });
+
+  it("continues an upload with the parts that are there", async () => {
+    const data = pattern(80 * MIB);
+    const file = area.create("big", ATTRIBUTES);
+    await file.write(0, data);
+    share.server.faults.add({
+      kind: "error",
+      operation: "CompleteMultipartUpload",
+      times: Number.POSITIVE_INFINITY,
+      status: 403,
+      code: "AccessDenied",
+    });
+    expect(await file.sync()).toBe(-EACCES);
+    await area.close();
+    share.server.faults.clear();
+    share.server.counts.reset();
+
+    const again = share.open();
+    await again.drain(() => {}, new AbortController().signal);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    expect(share.requests).toEqual({ ListParts: 1, CompleteMultipartUpload: 1 });
+  });
+
+  it("refuses a directory that is in use", () => {
+    expect(() => share.open()).toThrow(/in use by another gateway/);
+  });
+});
+
+describe("the limit", () => {
+  it("lets writers wait for room, beyond its size", async () => {
+    await area.close();
+    area = share.open({ maxStagedBytes: 8 * MIB });
+    const data = pattern(40 * MIB);
+    const file = area.create("big", ATTRIBUTES);
+    for (let offset = 0; offset < data.length; offset += MIB) {
+      expect(await file.write(offset, data.subarray(offset, offset + MIB))).toBe(MIB);
+      expect(file.localBytes).toBeLessThanOrEqual(8 * MIB);
+    }
+    expect((await contents(file)).equals(data)).toBe(true);
+    expect(await file.sync()).toBe(0);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    file.release();
+  });
+});

@@ -129,9 +129,9 @@ export class BlockMap {
 
   /** Has native code tell of reads that end behind `offset`; infinity: of none, 0: of all. */
   setTripwire(offset: number): void {
-    const isFinite = Number.isFinite(offset);
-    this.control[Control.TRIPWIRE] = isFinite ? offset % 2 ** 32 : 0xffff_ffff;
-    this.control[Control.TRIPWIRE + 1] = isFinite ? Math.floor(offset / 2 ** 32) : 0xffff_ffff;
+    const hasOne = Number.isFinite(offset);
+    this.control[Control.TRIPWIRE] = hasOne ? offset % 2 ** 32 : 0xffff_ffff;
+    this.control[Control.TRIPWIRE + 1] = hasOne ? Math.floor(offset / 2 ** 32) : 0xffff_ffff;
   }
 
   #load(header: Header): void {

@@ -9,6 +9,8 @@ export interface StreamPage {
   readonly first: number;
   readonly entries: readonly ListedEntry[];
   readonly isLast: boolean;
+  /** Which page it is, from 0. */
+  readonly index: number;
 }
 
 /** Where a page begins, so that it can be listed again. */
@@ -30,7 +32,7 @@ export class DirectoryStream {
   #localNames: ReadonlySet<string> = new Set();
   #cookies: Cookie[] = [];
   #page: StreamPage | undefined;
-  #ahead: { readonly first: number; readonly page: Promise<StreamPage> } | undefined;
+  #ahead: { readonly index: number; readonly page: Promise<StreamPage> } | undefined;
   #listing = new DirectoryListing();
 
   constructor(namespace: Namespace, directory: S3Directory) {
@@ -64,14 +66,12 @@ export class DirectoryStream {
     this.#begin();
     let page = this.#page as StreamPage;
     if (number < page.first) {
-      page = await this.#load(this.#cookies.findLast(({ first }) => first <= number) as Cookie);
+      page = await this.#load(this.#cookies.findLastIndex(({ first }) => first <= number));
     }
     while (!page.isLast && number >= page.first + page.entries.length) {
-      const first = page.first + page.entries.length;
+      const index = page.index + 1;
       const ahead = this.#ahead;
-      const cookie = this.#cookies.find((candidate) => candidate.first === first) as Cookie;
-      page = await (ahead?.first === first ? ahead.page : this.#load(cookie));
-      this.#ahead = undefined;
+      page = await (ahead?.index === index ? ahead.page : this.#load(index));
     }
     this.#page = page;
     this.#loadAhead(page);
@@ -89,7 +89,7 @@ export class DirectoryStream {
     const isKnown = listing?.complete === true && volume.isFresh(listing.askedMs);
     const known = isKnown ? this.#notLocal([...listing.entries()]) : [];
     const entries = [...this.#local, ...known];
-    this.#page = { first: 0, entries, isLast: isKnown };
+    this.#page = { first: 0, entries, isLast: isKnown, index: 0 };
     this.#cookies = [{ first: 0, after: undefined }];
     if (!isKnown) {
       this.#cookies.push({ first: entries.length, after: "" });
@@ -118,29 +118,26 @@ export class DirectoryStream {
     return entries.filter(({ name }) => !this.#localNames.has(name));
   }
 
-  async #load({ first, after }: Cookie): Promise<StreamPage> {
+  async #load(index: number): Promise<StreamPage> {
+    const { first, after } = this.#cookies[index] as Cookie;
     if (after === undefined) {
-      return { first, entries: this.#local ?? [], isLast: false };
+      return { first, entries: this.#local ?? [], isLast: false, index };
     }
     const start = after === "" ? undefined : after;
     const listed: ListingPage = await this.#namespace.list(this.#directory, start, this.#listing);
     const entries = this.#notLocal(listed.entries);
-    const page = { first, entries, isLast: listed.next === undefined };
-    const next = first + entries.length;
-    if (listed.next !== undefined && (this.#cookies.at(-1)?.first ?? 0) < next) {
-      this.#cookies.push({ first: next, after: listed.next });
+    if (listed.next !== undefined && this.#cookies.length === index + 1) {
+      this.#cookies.push({ first: first + entries.length, after: listed.next });
     }
-    return page;
+    return { first, entries, isLast: listed.next === undefined, index };
   }
 
-  #loadAhead(page: StreamPage): void {
-    const first = page.first + page.entries.length;
-    const cookie = this.#cookies.find((candidate) => candidate.first === first);
-    if (page.isLast || cookie === undefined || cookie.after === undefined || page.entries.length === 0) {
+  #loadAhead({ index, isLast }: StreamPage): void {
+    if (isLast || index === 0 || this.#ahead?.index === index + 1) {
       return;
     }
-    const ahead = this.#load(cookie);
-    ahead.catch(() => undefined);
-    this.#ahead = { first, page: ahead };
+    const page = this.#load(index + 1);
+    page.catch(() => undefined);
+    this.#ahead = { index: index + 1, page };
   }
 }

@@ -420,7 +420,7 @@ export class S3Backend extends Backend {
     length: bigint,
   ): Awaitable<Result<bigint>> {
     const [source, target] = [from as S3FileHandle, to as S3FileHandle];
-    if (target.staged === undefined) {
+    if (!target.writes) {
       return -EBADF;
     }
     const { volume } = this.#namespace;

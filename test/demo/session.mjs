@@ -7,7 +7,7 @@ import { Guest } from "../support/guest/guest.mjs";
 import { print } from "./style.mjs";
 
 /**
- * Two gateways, a guest and a scratch directory, from their start to the end of the last of them.
+ * Gateways, a guest and a scratch directory, from their start to the end of the last of them.
  */
 export class Session {
   /** @type {string | undefined} */
@@ -30,16 +30,27 @@ export class Session {
   /** @param {import('../support/guest/image.mjs').GuestImage} image */
   async start(image) {
     this.#directory = await fs.mkdtemp(path.join(os.tmpdir(), "virtiofs-demo-"));
-    await fs.mkdir(this.sharedDirectory);
-    const shares = [
-      await this.#startGateway("host", ["--shared-dir", this.sharedDirectory]),
-      await this.#startGateway("memory", ["--backend", "memory", "--size", "1GiB"]),
-    ];
+    const shares = await this.startShares();
     const startedAt = performance.now();
     this.#guest = new Guest({ image, shares });
     await this.#guest.waitUntilReady();
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     print.note(`Linux ${image.kernelVersion} is up after ${seconds} s`);
+  }
+
+  /** The directory of this demo; it is removed at the end. */
+  get directory() {
+    if (this.#directory === undefined) throw new Error("the demo has not been started");
+    return this.#directory;
+  }
+
+  /** Starts what the guest is to mount. */
+  async startShares() {
+    await fs.mkdir(this.sharedDirectory);
+    return [
+      await this.startGateway("host", ["--shared-dir", this.sharedDirectory]),
+      await this.startGateway("memory", ["--backend", "memory", "--size", "1GiB"]),
+    ];
   }
 
   /**
@@ -64,7 +75,7 @@ export class Session {
         throw new Error(`the gateway of share ${tag} ended with ${exit}: ${log}`);
       }
     }
-    print.note("The guest is off, and both gateways ended with 0.");
+    print.note("The guest is off, and its gateways ended with 0.");
   }
 
   /** Ends what still runs and removes the scratch directory. */
@@ -81,7 +92,7 @@ export class Session {
    * @param {readonly string[]} args
    * @returns {Promise<import('../support/guest/guest.mjs').GuestShare>}
    */
-  async #startGateway(tag, args) {
+  async startGateway(tag, args) {
     const socketPath = path.join(this.#directory ?? "", `${tag}.sock`);
     print.command("host", `virtiofs-gateway --socket-path ${socketPath} ${args.join(" ")} &`, "");
     const gateway = new Gateway(["--socket-path", socketPath, ...args]);

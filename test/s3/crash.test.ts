@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { CrashRun } from "./support/crash-run.js";
 
 /** `npm run crash` takes 300. */
-const POINTS = Number(process.env.CRASH_POINTS ?? 20);
+const POINTS = Number(process.env.CRASH_POINTS ?? 12);
 const SEED = Number(process.env.CRASH_SEED ?? 1);
 const MINUTE_MS = 60_000;
 

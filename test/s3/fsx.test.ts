@@ -13,8 +13,8 @@ import { ServerProcess } from "./support/server-process.js";
 const SOURCE = fileURLToPath(new URL("programs/fsx.c", import.meta.url));
 const MIB = 2 ** 20;
 /** `npm run fsx` takes 10,000 on 100 MiB. */
-const OPERATIONS = Number(process.env.FSX_OPERATIONS ?? 1000);
-const SIZE = Number(process.env.FSX_MIB ?? 24) * MIB;
+const OPERATIONS = Number(process.env.FSX_OPERATIONS ?? 600);
+const SIZE = Number(process.env.FSX_MIB ?? 16) * MIB;
 const SEED = process.env.FSX_SEED ?? "1";
 
 const run = promisify(execFile);

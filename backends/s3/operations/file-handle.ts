@@ -5,11 +5,21 @@ import type { S3File } from "../namespace/node.js";
 import type { StagedFile } from "../staging/staging.js";
 import type { S3Volume } from "../volume.js";
 
+/** What a handle was opened for. */
+export interface Access {
+  readonly writes: boolean;
+  readonly appends: boolean;
+}
+
+export const READING: Access = { writes: false, appends: false };
+
 /** An open file. Until its file is changed by this share it reads the version that it found when it was opened. */
 export class S3FileHandle extends VfsHandle {
   declare readonly node: S3File;
+  /** It may write, always at the end with `appends`. */
+  readonly writes: boolean;
   readonly appends: boolean;
-  /** A reference of the handle's own, if it may write. */
+  /** A reference of the handle's own to what was staged when it was opened. */
   readonly staged: StagedFile | undefined;
   readonly #volume: S3Volume;
   #object: CachedObject | undefined;
@@ -17,11 +27,12 @@ export class S3FileHandle extends VfsHandle {
   /** Something of this version was read: another one must not be mixed in. */
   hasRead = false;
 
-  constructor(node: S3File, volume: S3Volume, staged: StagedFile | undefined, appends: boolean) {
+  constructor(node: S3File, volume: S3Volume, staged: StagedFile | undefined, access: Access) {
     super(node);
     this.#volume = volume;
     this.staged = staged;
-    this.appends = appends;
+    this.writes = access.writes;
+    this.appends = access.appends;
   }
 
   /** The version that is read, in the cache. */

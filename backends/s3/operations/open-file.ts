@@ -7,7 +7,7 @@ import { factsOf } from "../namespace/namespace.js";
 import type { S3File } from "../namespace/node.js";
 import type { S3Volume } from "../volume.js";
 import { withoutSetid } from "./change-attributes.js";
-import { S3FileHandle } from "./file-handle.js";
+import { READING, S3FileHandle } from "./file-handle.js";
 import { pinVersion } from "./read-file.js";
 import { stageFile } from "./stage-file.js";
 import { stampWrite } from "./store-attributes.js";
@@ -34,7 +34,8 @@ export function openFile(
 }
 
 function openForReading(volume: S3Volume, file: S3File): S3FileHandle {
-  const handle = new S3FileHandle(file, volume, undefined, false);
+  // What is staged stays readable although its name may go, or somebody else's object come.
+  const handle = new S3FileHandle(file, volume, file.staged?.retain(), READING);
   if (file.staged?.dataChanged !== true) {
     pinVersion(handle);
   }
@@ -66,7 +67,7 @@ function openForWriting(
   if (staged === undefined) {
     return -ESTALE;
   }
-  const handle = new S3FileHandle(file, volume, staged, (flags & O_APPEND) !== 0);
+  const handle = new S3FileHandle(file, volume, staged, { writes: true, appends: (flags & O_APPEND) !== 0 });
   file.openCount++;
   file.writers++;
   if ((flags & O_TRUNC) === 0) {
@@ -94,7 +95,7 @@ export function closeFile(namespace: Namespace, handle: S3FileHandle): void {
   const { node } = handle;
   commitIfChanged(namespace.volume, handle);
   handle.close();
-  if (handle.staged !== undefined) {
+  if (handle.writes) {
     node.writers--;
     node.dropPublished();
   }

@@ -34,7 +34,7 @@ export function readFile(
   offset: number,
   into: Uint8Array,
 ): Awaitable<Status> {
-  const staged = handle.staged ?? handle.node.staged;
+  const staged = handle.node.staged ?? handle.staged;
   if (staged?.dataChanged === true) {
     return staged.read(offset, into);
   }

@@ -19,6 +19,7 @@ import type { Move } from "../staging/staging.js";
 import { isEmpty, keepDirectory } from "./remove.js";
 
 const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
 /** Objects that one directory may take along; more are EXDEV, and mv(1) copies them. */
 const MAX_MOVES = 100_000;
 
@@ -201,12 +202,15 @@ async function move(namespace: Namespace, ends: Ends, from: Place, to: Place): P
 
 /** renameat2(2). -EINVAL for exchanges, -EXDEV for a directory of too many objects. */
 export async function rename(namespace: Namespace, from: Place, to: Place, flags: number): Promise<Status> {
-  if ((flags & ~RENAME_NOREPLACE) !== 0) {
-    return -EINVAL;
-  }
   const ends = await findEnds(namespace, from, to);
   if (typeof ends === "number") {
     return ends;
+  }
+  if (ends.target === undefined && (flags & RENAME_EXCHANGE) !== 0) {
+    return -ENOENT;
+  }
+  if ((flags & ~RENAME_NOREPLACE) !== 0) {
+    return -EINVAL;
   }
   if (ends.target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
     return -EEXIST;

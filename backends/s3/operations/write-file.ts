@@ -52,9 +52,12 @@ export function writeFile(
   offset: number,
   from: Uint8Array,
 ): Awaitable<Status> {
-  const { staged } = handle;
-  if (staged === undefined) {
+  const { staged, writes } = handle;
+  if (staged === undefined || !writes) {
     return -EBADF;
+  }
+  if (from.length === 0) {
+    return 0;
   }
   return whenChanged(caller, handle, handle.appends ? staged.append(from) : staged.write(offset, from));
 }
@@ -67,8 +70,8 @@ export function allocate(
   offset: bigint,
   length: bigint,
 ): Awaitable<Status> {
-  const { staged } = handle;
-  if (staged === undefined) {
+  const { staged, writes } = handle;
+  if (staged === undefined || !writes) {
     return -EBADF;
   }
   if ((mode & ~ALLOCATE_MODES) !== 0) {
@@ -145,8 +148,8 @@ export function flushFile(volume: S3Volume, handle: S3FileHandle): Status {
 }
 
 /** Passes times and mode on that writing has changed. */
-export function commitIfChanged(volume: S3Volume, { node, staged }: S3FileHandle): void {
-  if (staged !== undefined && node.attributesChanged) {
+export function commitIfChanged(volume: S3Volume, { node, staged, writes }: S3FileHandle): void {
+  if (staged !== undefined && writes && node.attributesChanged) {
     commitAttributes(volume, node, staged);
   }
 }

@@ -136,7 +136,8 @@ const NAMES: Readonly<Record<string, string>> = {
 
 const names = group("names", (add) => {
   for (const [what, name] of Object.entries(NAMES)) {
-    add(`${what}: created, listed, found, renamed and deleted`, ({ root }) => {
+    const needs = what.endsWith("no UTF-8") ? (["anyBytes"] as const) : [];
+    add(`${what}: created, listed, found, renamed and deleted`, needs, ({ root }) => {
       root.create(name, "contents");
       same(root.list("."), [name]);
       equal(root.contents(name), "contents");
@@ -145,7 +146,7 @@ const names = group("names", (add) => {
       root.unlink(name);
       same(root.list("."), []);
     });
-    add(`${what}: as a directory`, ({ root }) => {
+    add(`${what}: as a directory`, needs, ({ root }) => {
       root.mkdir(name);
       root.create(`${name}/f`);
       same(root.list(name), ["f"]);

@@ -22,6 +22,8 @@ export const CAPABILITIES = {
   seekHole: "SEEK_HOLE and SEEK_DATA know holes",
   copyFileRange: "copy_file_range",
   blocks: "st_blocks counts what is allocated",
+  anyBytes: "names of bytes that are no UTF-8",
+  freeHoles: "holes take neither space nor time, however large",
   hugeFiles: "files of 2^63 - 1 bytes",
   directoryLinks: "st_nlink of a directory counts its subdirectories",
   killPrivileges: "writing and truncating clear setuid and setgid",

@@ -3,7 +3,7 @@ import type { Capability } from "./capabilities.js";
 import type { System } from "./system.js";
 
 /** Names of file systems that behave in a way of their own; cases declare what they expect of each. */
-export type FileSystemKind = "ext4" | "tmpfs" | "memory" | "passthrough" | "other";
+export type FileSystemKind = "ext4" | "tmpfs" | "memory" | "passthrough" | "s3" | "other";
 
 /** What a case runs on. */
 export interface Environment {

@@ -21,7 +21,7 @@ export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>>
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange"];
-const NOT_OVER_RINGS: readonly Capability[] = [
+export const NOT_OVER_RINGS: readonly Capability[] = [
   "kernel",
   "inodeFlags",
   "posixAcl",

@@ -89,10 +89,15 @@ export class CrashModel {
       if (key.endsWith("/")) continue;
       if (data.length === 0) {
         // Created, and nothing of it was acknowledged.
-        const possible = [...this.files.values()].some(
-          (file) => file.paths.includes(key) && file.acknowledged.length === 0,
+        const created = [...this.files.values()].find(
+          (file) => file.paths.includes(key) && file.acknowledged.length === 0 && !found.has(file.id),
         );
-        if (!possible) wrong.push(`${key} is empty`);
+        if (created === undefined) {
+          wrong.push(`${key} is empty`);
+        } else {
+          created.written = [];
+          found.set(created.id, key);
+        }
         continue;
       }
       const { id, versions } = readObject(key, data);

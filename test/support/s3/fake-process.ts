@@ -1,0 +1,45 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { TEST_CREDENTIALS } from "./server.mjs";
+
+const MAIN = fileURLToPath(new URL("main.mjs", import.meta.url));
+
+/** Environment with which a gateway finds the credentials of the fake server and of radosgw. */
+export const CREDENTIALS_ENV = {
+  AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
+} as const;
+
+/** The fake S3 server in a process of its own, for tests that block theirs. */
+export class FakeProcess {
+  readonly endpoint: string;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, endpoint: string) {
+    this.#child = child;
+    this.endpoint = endpoint;
+  }
+
+  /** Starts one with an empty bucket "test"; `args` are those of main.mjs. */
+  static async start(...args: readonly string[]): Promise<FakeProcess> {
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    return new FakeProcess(child, line.toString().trim());
+  }
+
+  /** Options of a gateway that shares the bucket; what is staged lies below `directory`. */
+  shareArgs(directory: string): string[] {
+    return [
+      ...["--backend", "s3", "--bucket", "test", "--endpoint", this.endpoint, "--path-style"],
+      ...["--staging-dir", `${directory}/staging`, "--cache-dir", `${directory}/cache`],
+    ];
+  }
+
+  /** Ends the server. */
+  async close(): Promise<void> {
+    const exit = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exit;
+  }
+}

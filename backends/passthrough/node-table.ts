@@ -1,6 +1,6 @@
 import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { EAGAIN, ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { EAGAIN, EMFILE, ENFILE, ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
 import { Devices } from "./devices.js";
@@ -192,6 +192,19 @@ export class NodeTable {
       return this.#adopt(this.limited(posix.openPath(parent.path, name)));
     }
     return this.createdUnnamed(fd);
+  }
+
+  /**
+   * The node of a directory that was just created in one that is pinned; leaves its attributes in `posix.attr`. What is
+   * made or removed in it, and removing it, takes a descriptor: it gets it at once.
+   */
+  createdDirectory(parent: PassthroughNode, name: string): Result<PassthroughNode> {
+    const path = posix.openPath(parent.path, name);
+    if (path !== -EMFILE && path !== -ENFILE) {
+      return this.found(parent, name, path);
+    }
+    const status = posix.statAt(parent.path, name);
+    return status < 0 ? status : this.created(parent, name);
   }
 
   /** The node of an open file that was just created without a name. */

@@ -111,7 +111,6 @@ interface PosixBinding {
     group: number,
   ): number;
 
-  /** attr */
   makeDirectory(
     directory: number,
     name: string,

@@ -3,8 +3,8 @@
 // `npm run bench -- … --json docs/performance/results.json` keeps.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { barChart, lineChart } from "./plot.mjs";
 import { titleOf } from "./plans.mjs";
+import { barChart, lineChart } from "./plot.mjs";
 import { ROOT } from "./servers.mjs";
 import { ratioToFastest } from "./summary.mjs";
 import { targetOf } from "./targets.mjs";
@@ -161,8 +161,12 @@ sweepPlot(
   "read4k",
   (f) => f.opsPerSec,
 );
-sweepPlot("cached", "LOOKUP, operations per second by files that the guest knows", "files", "lookup-tree", (f) =>
-  Math.round(f.opsPerSec),
+sweepPlot(
+  "cached",
+  "LOOKUP, operations per second by files that the guest knows",
+  "files",
+  "lookup-tree",
+  (f) => Math.round(f.opsPerSec),
 );
 sweepPlot(
   "directory",

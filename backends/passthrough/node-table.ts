@@ -125,7 +125,7 @@ export class NodeTable {
     if (medium === Medium.MEMORY) {
       return this.lookup(parent, name);
     }
-    if (!this.#patience.isTried(parent, name)) {
+    if (!this.#patience.mayHoldUp(parent, name)) {
       return this.#patience.time(() => this.lookup(parent, name));
     }
     const directory = this.pin(parent);

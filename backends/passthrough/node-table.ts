@@ -1,6 +1,6 @@
 import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { EAGAIN, EMFILE, ENFILE, ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import { EAGAIN, ENOENT, ENOTDIR, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
 import { Devices } from "./devices.js";
@@ -110,7 +110,7 @@ export class NodeTable {
     if (status < 0) {
       return status;
     }
-    const node = this.match(identityOf(posix.attr, this.#seen));
+    const node = this.#living(identityOf(posix.attr, this.#seen));
     return node === undefined
       ? this.found(parent, name, posix.openPath(directory, name))
       : this.#entry(parent, name, node);
@@ -178,12 +178,10 @@ export class NodeTable {
   /** The node of an entry that was just created, attributes in `posix.attr`; `fd` is the open file, if it is one. */
   created(parent: PassthroughNode, name: string, fd = -1): Result<PassthroughNode> {
     const seen = identityOf(posix.attr, this.#seen);
-    const node = this.match(seen);
-    if (node !== undefined) {
-      if (this.needsPlace(node)) {
-        this.locate(node, parent, name);
-      }
-      return node;
+    const former = this.#nodes.get(seen);
+    if (former !== undefined) {
+      // A deleted file's, even if both were born within one tick of the clock.
+      this.#drop(former);
     }
     if (hasBirth(seen)) {
       return this.addLazy(seen, parent, name);
@@ -200,11 +198,16 @@ export class NodeTable {
    */
   createdDirectory(parent: PassthroughNode, name: string): Result<PassthroughNode> {
     const path = posix.openPath(parent.path, name);
-    if (path !== -EMFILE && path !== -ENFILE) {
-      return this.found(parent, name, path);
+    if (path < 0) {
+      const status = posix.statAt(parent.path, name);
+      return status < 0 ? status : this.created(parent, name);
     }
-    const status = posix.statAt(parent.path, name);
-    return status < 0 ? status : this.created(parent, name);
+    const former = this.#nodes.get(identityOf(posix.attr, this.#seen));
+    if (former !== undefined && !former.isHeld) {
+      // A deleted one's, even if both were born within one tick of the clock.
+      this.#drop(former);
+    }
+    return this.found(parent, name, path);
   }
 
   /** The node of an open file that was just created without a name. */
@@ -231,6 +234,13 @@ export class NodeTable {
     }
     this.#drop(node);
     return undefined;
+  }
+
+  /** As match. Leaves what it finds, or something else, in `posix.attr` where it has to look closer. */
+  #living(seen: Identity): PassthroughNode | undefined {
+    const node = this.match(seen);
+    // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
+    return node?.retained && this.pin(node) < 0 ? undefined : node;
   }
 
   /** The node's O_PATH descriptor, opened if need be. */
@@ -379,6 +389,10 @@ export class NodeTable {
     if (known === undefined) {
       return this.addOpened(path);
     }
+    if (known.retained && this.pin(known) < 0) {
+      posix.stat(path);
+      return this.addOpened(path);
+    }
     if (known.path < 0) {
       this.#attach(known, path);
     } else {
@@ -415,11 +429,17 @@ export class NodeTable {
 
   #pinByHandle(node: PassthroughNode, path: number): number {
     if (path < 0) {
+      if (path === -ESTALE) {
+        this.#drop(node);
+      }
       return path;
     }
-    // The handle may have been made by name, of a file that the host had put there meanwhile.
-    if (posix.stat(path) < 0 || !isSame(node, identityOf(posix.attr, this.#seen))) {
+    // The handle may have been made by name, of a file that the host had put there meanwhile. And a file
+    // without a name can still be opened by its handle for as long as somebody has it open.
+    const isFound = posix.stat(path) === 0 && posix.attr[Attr.NLINK] !== 0;
+    if (!isFound || !isSame(node, identityOf(posix.attr, this.#seen))) {
       posix.close(path);
+      this.#drop(node);
       return -ESTALE;
     }
     return this.#attach(node, path);

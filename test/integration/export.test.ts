@@ -1,4 +1,4 @@
-import { linkSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, readlinkSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { type Client, Open, ok, ROOT } from "../support/frontend/index.js";
 import { makeFile, mount, useClient } from "../support/frontend-testing.js";
@@ -95,6 +95,11 @@ describe.each(["passthrough", "memory"] as const)(
         expect(others).not.toContain(id);
       }
       expect(fs.lookup(directory, "..").error).toBe("ESTALE");
+      const descriptors = `/proc/${fs.gateway.pid}/fd`;
+      const open = readdirSync(descriptors).map((fd) => readlinkSync(`${descriptors}/${fd}`));
+      expect(
+        open.filter((path) => path.startsWith(fs.gateway.directory) && path.endsWith("(deleted)")),
+      ).toEqual([]);
       expect(fs.lookup(unlinked + (1n << 32n), ".").error).toBe("ESTALE");
     });
 

@@ -42,6 +42,8 @@ export class OverlayNode extends VfsNode implements Stack {
   handles: Set<OverlayFileHandle> | undefined;
   /** The copy-up that is under way. */
   copying: Promise<Status> | undefined;
+  /** Known to have its data: a copy that Linux made may have attributes only. */
+  hasData = false;
   readonly isAlias: boolean;
   /** Names that a copy in the index shows beyond those that its upper file has. */
   extraLinks: number | undefined;

@@ -65,25 +65,9 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   if (status < 0) {
     return status;
   }
-  for (const node of [
-    from.parent,
-    to.parent,
-    move.source,
-    ...(move.exchange || move.countsLinks ? [move.target] : []),
-  ]) {
-    status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
-    if (status < 0) {
-      return status;
-    }
-  }
-  for (const [node, place] of [
-    [move.source, from],
-    [move.target, to],
-  ] as const) {
-    status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
-    if (status < 0) {
-      return status;
-    }
+  status = yield* bringUp(overlay, upper, move);
+  if (status < 0) {
+    return status;
   }
   status = yield* markDirectories(overlay, upper, move);
   if (status < 0) {
@@ -97,6 +81,32 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
     move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
   overlay.nodes.moved(from, to, move.exchange);
   return counted;
+}
+
+/** Gives the upper layer what is about to be renamed there, under the names that it has. */
+function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status> {
+  const { from, to, source, target } = move;
+  for (const node of [
+    from.parent,
+    to.parent,
+    source,
+    move.exchange || move.countsLinks ? target : undefined,
+  ]) {
+    const status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
+    if (status < 0) {
+      return status;
+    }
+  }
+  for (const [node, place] of [
+    [source, from],
+    [target, to],
+  ] as const) {
+    const status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
+    if (status < 0) {
+      return status;
+    }
+  }
+  return 0;
 }
 
 function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {

@@ -270,7 +270,7 @@ function* keepTimes(
 function* takeCopy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<void> {
   node.isCopy = true;
   overlay.nodes.copiedUp(node, made);
-  for (const handle of node.handles) {
+  for (const handle of node.handles ?? []) {
     yield* handle.moveTo(upper, made);
   }
 }

@@ -39,7 +39,7 @@ export class OverlayNode extends VfsNode implements Stack {
   /** Nodes of this directory by name. A node is kept as long as it has any. */
   children: Map<string, OverlayNode> | undefined;
   /** Open files. */
-  readonly handles = new Set<OverlayFileHandle>();
+  handles: Set<OverlayFileHandle> | undefined;
   /** The copy-up that is under way. */
   copying: Promise<Status> | undefined;
   readonly isAlias: boolean;

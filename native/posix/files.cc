@@ -1,9 +1,9 @@
 #include "native/posix/files.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>

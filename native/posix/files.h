@@ -67,7 +67,8 @@ namespace gateway::posix {
 [[nodiscard]] ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset,
                             bool kill_suidgid) noexcept;
 
-// Locks an open file or directory (flock) until its last descriptor is closed. -EAGAIN: somebody else has it.
+// Locks an open file or directory (flock) until its last descriptor is closed. -EAGAIN: somebody
+// else has it.
 [[nodiscard]] int Lock(int fd) noexcept;
 
 // Where a file's data is: nothing on kMemory (tmpfs, ramfs) ever waits; buffered writes to kDisk

@@ -10,11 +10,12 @@ const LAYERS = {
   observability: ["vfs"],
   native: ["vfs"],
   tar: ["vfs"],
+  layer: ["vfs", "native", "tar"],
   config: ["vfs", "observability"],
   fuse: ["vfs", "native", "config", "observability"],
   "vhost-user": ["vfs", "native", "config", "observability"],
   app: ["vfs", "native", "config", "observability", "fuse", "vhost-user", "backends"],
-  cli: ["vfs", "config", "observability", "app"],
+  cli: ["vfs", "config", "observability", "app", "layer"],
 };
 
 /** What each backend may import from src. */
@@ -31,6 +32,7 @@ const PACKAGES = {
   inversify: "src/app",
   zod: "src/config",
   pino: "src/observability",
+  fzstd: "src/layer",
   "@aws-sdk": "backends/s3",
 };
 

@@ -1,10 +1,6 @@
-import { type FileHandle, open, rename, unlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-
-import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
-import { createGzip } from "node:zlib";
 import { ArenaWord } from "../../src/native/arena.js";
+import { writeArchive } from "../../src/tar/archive-file.js";
 import type { TarEntry, TarEntryType, TarExtent } from "../../src/tar/entry.js";
 import { type TarSink, TarWriter } from "../../src/tar/writer.js";
 import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT } from "../../src/vfs/attributes.js";
@@ -18,7 +14,6 @@ const SEEK_HOLE = 4;
 const CHUNK_BYTES = 1 << 20;
 /** Entries after which signals get their turn. */
 const ENTRIES_PER_TURN = 1024;
-const PRIVATE_MODE = 0o600;
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 const SPECIAL_TYPES: ReadonlyMap<number, TarEntryType> = new Map([
@@ -179,51 +174,6 @@ class TreeWriter {
   }
 }
 
-/** Writes all of `bytes` at the end of a file. */
-async function append(file: FileHandle, bytes: Buffer): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done);
-    done += bytesWritten;
-  }
-}
-
-/** Runs `write` with a sink in front of a file, compressing when the name asks for it. */
-async function writeThrough(
-  file: FileHandle,
-  compress: boolean,
-  write: (sink: TarSink) => Promise<void>,
-): Promise<void> {
-  if (!compress) {
-    await write((bytes) => append(file, bytes));
-    return;
-  }
-  const gzip = createGzip();
-  const written = pipeline(gzip, async (packed: AsyncIterable<Buffer>) => {
-    for await (const bytes of packed) {
-      await append(file, bytes);
-    }
-  });
-  // A failure of the file ends the compressor, which ends the writing; the pipeline says why.
-  const sink: TarSink = (bytes) =>
-    new Promise((resolve, reject) => {
-      gzip.write(bytes, (err) => (err ? reject(err) : resolve()));
-    });
-  const fed = write(sink).then(
-    () => gzip.end(),
-    (err: unknown) => gzip.destroy(err instanceof Error ? err : new Error(String(err))),
-  );
-  await Promise.all([written, fed]);
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
 /**
  * Saves a share as a tar archive, compressed when the name ends in .gz or .tgz. The archive appears under
  * its name complete, and readable by its owner alone, or not at all.
@@ -236,25 +186,11 @@ export async function saveToTar(
   path: string,
   progress: Progress,
 ): Promise<number> {
-  const temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.${process.pid}.tmp`);
-  const file = await open(temporary, "wx", PRIVATE_MODE);
   let skipped = 0;
-  try {
-    try {
-      await writeThrough(file, /\.(gz|tgz)$/.test(path), async (sink) => {
-        const tree = new TreeWriter(store, sink, progress);
-        await tree.writeAll(root);
-        skipped = tree.skipped;
-      });
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (err) {
-    await unlink(temporary).catch(() => undefined);
-    throw err;
-  }
-  await syncDirectory(dirname(path));
+  await writeArchive(path, async (sink) => {
+    const tree = new TreeWriter(store, sink, progress);
+    await tree.writeAll(root);
+    skipped = tree.skipped;
+  });
   return skipped;
 }

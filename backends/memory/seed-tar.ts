@@ -1,6 +1,4 @@
-import { createReadStream } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
-import { createGunzip } from "node:zlib";
+import { readArchive } from "../../src/tar/archive-file.js";
 import type { TarEntry } from "../../src/tar/entry.js";
 import { TarReader } from "../../src/tar/reader.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
@@ -8,35 +6,8 @@ import { DirectoryNode, FileNode, type MemoryNode } from "./nodes.js";
 import type { Planter } from "./planter.js";
 import type { Progress } from "./progress.js";
 
-const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
-const READ_BYTES = 1 << 20;
-
 /** Directories that the archive does not have itself. */
 const IMPLIED = { mode: 0o755, uid: 0, gid: 0, atime: undefined, xattrs: new Map<string, Uint8Array>() };
-
-async function isCompressed(file: FileHandle): Promise<boolean> {
-  const head = Buffer.alloc(GZIP_MAGIC.length);
-  await file.read(head, 0, head.length, 0);
-  return head.equals(GZIP_MAGIC);
-}
-
-/** The bytes of a file, unpacked when they are compressed. */
-async function* archiveBytes(path: string): AsyncGenerator<Buffer> {
-  const file = await open(path);
-  const compressed = await isCompressed(file);
-  const raw = createReadStream(path, { fd: file, start: 0, highWaterMark: READ_BYTES });
-  try {
-    if (!compressed) {
-      yield* raw;
-      return;
-    }
-    const unpacked = createGunzip({ chunkSize: READ_BYTES });
-    raw.on("error", (err) => unpacked.destroy(err));
-    yield* raw.pipe(unpacked);
-  } finally {
-    raw.destroy();
-  }
-}
 
 /**
  * Puts entries of an archive into the tree. Names are looked up from the root of the share, one by one,
@@ -186,7 +157,7 @@ function components(path: string): string[] {
 
 /** Fills a share from a tar archive, compressed with gzip or not. @throws GatewayError, or a system error */
 export async function seedFromTar(planter: Planter, path: string, progress: Progress): Promise<void> {
-  const reader = new TarReader(archiveBytes(path));
+  const reader = new TarReader(readArchive(path));
   try {
     await new ArchivePlanter(planter, reader, progress).plantAll();
   } finally {

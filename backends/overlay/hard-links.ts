@@ -21,6 +21,11 @@ export function hasOtherNames(attr: AttrRecord, type: number): boolean {
   return type !== S_IFDIR && (attr[Attr.NLINK] as number) > 1;
 }
 
+/** Whether a file has other names that are counted with its copy, so that losing one needs the copy. */
+export function countedWithCopy({ upper }: Overlay, node: OverlayNode, attr: AttrRecord): boolean {
+  return upper?.index !== undefined && !node.isAlias && hasOtherNames(attr, node.type);
+}
+
 /** The name in the index of the copy of a file with this origin. */
 export function indexName(origin: Buffer): string {
   return origin.toString("hex");

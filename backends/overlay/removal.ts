@@ -2,7 +2,7 @@ import { EISDIR, ENOTDIR, ENOTEMPTY, EROFS, type Status } from "../../src/vfs/er
 import type { VfsNode } from "../../src/vfs/node.js";
 import { copyUp } from "./copy-up.js";
 import { mergedEntries } from "./directory-listing.js";
-import { hasOtherNames, nameRemoved } from "./hard-links.js";
+import { countedWithCopy, nameRemoved } from "./hard-links.js";
 import { attrRecord, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
 import type { OverlayNode } from "./merged-node.js";
@@ -30,8 +30,7 @@ export function* remove(
   if (refused < 0) {
     return refused;
   }
-  if (upper.index !== undefined && !node.isAlias && hasOtherNames(attr, node.type)) {
-    // The names that are left are counted with the copy.
+  if (countedWithCopy(overlay, node, attr)) {
     const copied = yield* wait(copyUp(overlay, node));
     if (copied < 0) {
       return copied;

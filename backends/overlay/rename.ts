@@ -16,7 +16,7 @@ import { modeOf, ownerOf } from "./attribute-change.js";
 import { copyUp } from "./copy-up.js";
 import { readEntries } from "./directory-entries.js";
 import { markHolder } from "./guest-whiteouts.js";
-import { linkUp, nameRemoved } from "./hard-links.js";
+import { countedWithCopy, linkUp, nameRemoved } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
 import type { OverlayNode, Place } from "./merged-node.js";
@@ -39,6 +39,8 @@ interface Move {
   readonly source: OverlayNode;
   readonly target: OverlayNode | undefined;
   readonly exchange: boolean;
+  /** The target loses a name, and has others that are counted with its copy. */
+  readonly countsLinks: boolean;
 }
 
 /** renameat2(2) without RENAME_WHITEOUT. */
@@ -64,20 +66,9 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   if (status < 0) {
     return status;
   }
-  for (const node of [from.parent, to.parent, move.source, ...(move.exchange ? [move.target] : [])]) {
-    status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
-    if (status < 0) {
-      return status;
-    }
-  }
-  for (const [node, place] of [
-    [move.source, from],
-    [move.target, to],
-  ] as const) {
-    status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
-    if (status < 0) {
-      return status;
-    }
+  status = yield* bringUp(overlay, upper, move);
+  if (status < 0) {
+    return status;
   }
   status = yield* markDirectories(overlay, upper, move);
   if (status < 0) {
@@ -93,12 +84,39 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   return counted;
 }
 
+/** Gives the upper layer what is about to be renamed there, under the names that it has. */
+function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status> {
+  const { from, to, source, target } = move;
+  for (const node of [
+    from.parent,
+    to.parent,
+    source,
+    move.exchange || move.countsLinks ? target : undefined,
+  ]) {
+    const status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
+    if (status < 0) {
+      return status;
+    }
+  }
+  for (const [node, place] of [
+    [source, from],
+    [target, to],
+  ] as const) {
+    const status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
+    if (status < 0) {
+      return status;
+    }
+  }
+  return 0;
+}
+
 function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {
   const source = yield* wait(lookup(overlay, from.parent, from.name, attrRecord()));
   if (typeof source === "number") {
     return source;
   }
-  const found = yield* wait(lookup(overlay, to.parent, to.name, attrRecord()));
+  const attr = attrRecord();
+  const found = yield* wait(lookup(overlay, to.parent, to.name, attr));
   if (typeof found === "number" && found !== -ENOENT) {
     return found;
   }
@@ -107,7 +125,11 @@ function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Step
   if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
     return -EEXIST;
   }
-  return target === undefined && exchange ? -ENOENT : { from, to, source, target, exchange };
+  if (target === undefined && exchange) {
+    return -ENOENT;
+  }
+  const countsLinks = target !== undefined && !exchange && countedWithCopy(overlay, target, attr);
+  return { from, to, source, target, exchange, countsLinks };
 }
 
 /** What Linux refuses, looking at the merged view. */

@@ -1,9 +1,12 @@
 import { type Command, CommanderError } from "commander";
 import { parseLoggingConfig, parseShareConfig } from "../config/parse.js";
 import type { ShareConfig } from "../config/share-config.js";
+import type { ExportRequest } from "../layer/export.js";
+import type { ImportRequest } from "../layer/import.js";
 import { escapeControls, quoteValue } from "../observability/escape.js";
 import type { LoggingConfig } from "../observability/log-levels.js";
 import { GatewayError } from "../vfs/gateway-error.js";
+import { createLayerProgram } from "./layer-program.js";
 import { nearest } from "./nearest.js";
 import { createProgram, optionNames, type RawOptions } from "./program.js";
 
@@ -13,6 +16,10 @@ export type CommandLine =
   | { readonly kind: "serve"; readonly share: ShareConfig; readonly logging: LoggingConfig }
   /** Print what launchers ask a server for. */
   | { readonly kind: "capabilities" }
+  /** Write an upper directory as a layer of an image. */
+  | { readonly kind: "layer-export"; readonly request: ExportRequest }
+  /** Unpack layers of images into lower directories. */
+  | { readonly kind: "layer-import"; readonly request: ImportRequest }
   /** Help or version: already printed. */
   | { readonly kind: "printed" };
 
@@ -34,7 +41,7 @@ function optionName(setting: string): string {
 function unknownOption(program: Command, message: string): string {
   const typed = /'(.*)'/s.exec(message)?.[1] ?? "";
   const name = typed.split("=", 1)[0] ?? typed;
-  const names = optionNames(program);
+  const names = [program, ...program.commands].flatMap(optionNames);
   if (names.includes(name)) {
     return `${name} takes no value, got ${quoteValue(typed.slice(name.length + 1))}`;
   }
@@ -49,6 +56,10 @@ function describe(program: Command, error: CommanderError): string {
       return unknownOption(program, error.message);
     case "commander.excessArguments":
       return `unexpected argument ${quoteValue(program.args[0])}: every setting is an option, see --help`;
+    case "commander.missingMandatoryOptionValue":
+      return `${/--[a-z-]+/.exec(error.message)?.[0]} is required`;
+    case "commander.missingArgument":
+      return `${/'(.*)'/.exec(error.message)?.[1]?.toUpperCase()} is required`;
     case "commander.optionMissingArgument":
       return `${/--[a-z-]+/.exec(error.message)?.[0]}: expected a value`;
     default:
@@ -78,22 +89,48 @@ function shareSettings(options: RawOptions): Record<string, unknown> {
   return settings;
 }
 
-/**
- * Reads a command line, without the program's name.
- * @throws GatewayError "usage" for what is wrong with it
- */
-export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const program = createProgram();
+/** Lets commander read; true when it has printed what was asked for. @throws GatewayError "usage" */
+function readArguments(program: Command, argv: readonly string[]): boolean {
   try {
     program.parse(argv, { from: "user" });
+    return false;
   } catch (error) {
     if (!(error instanceof CommanderError)) {
       throw error;
     }
     if (error.exitCode === 0) {
-      return { kind: "printed" };
+      return true;
     }
     throw new GatewayError("usage", describe(program, error), { cause: error });
+  }
+}
+
+/** `layer …` */
+function parseLayerCommand(argv: readonly string[]): CommandLine {
+  let parsed: CommandLine = { kind: "printed" };
+  const program = createLayerProgram({
+    export: (request) => {
+      parsed = { kind: "layer-export", request };
+    },
+    import: (request) => {
+      parsed = { kind: "layer-import", request };
+    },
+  });
+  readArguments(program, argv);
+  return parsed;
+}
+
+/**
+ * Reads a command line, without the program's name.
+ * @throws GatewayError "usage" for what is wrong with it
+ */
+export function parseCommandLine(argv: readonly string[]): CommandLine {
+  if (argv[0] === "layer") {
+    return parseLayerCommand(argv.slice(1));
+  }
+  const program = createProgram();
+  if (readArguments(program, argv)) {
+    return { kind: "printed" };
   }
   const options: RawOptions = program.opts();
   if (options.printCapabilities === true) {

@@ -34,6 +34,14 @@ export async function main(argv: readonly string[]): Promise<number> {
         const { serveShare } = await import("../app/serve-share.js");
         return await serveShare(commandLine.share, commandLine.logging);
       }
+      case "layer-export": {
+        const { runExport } = await import("./layer-commands.js");
+        return await runExport(commandLine.request);
+      }
+      case "layer-import": {
+        const { runImport } = await import("./layer-commands.js");
+        return await runImport(commandLine.request);
+      }
     }
   } catch (error) {
     return reportError(error);

@@ -13,6 +13,9 @@ option wins.
 Exit codes: 0 after the front-end disconnected, 1 for an error of the host or
 the front-end and after SIGTERM, SIGINT or SIGHUP, 2 for a wrong command line.
 
+"virtiofs-gateway layer --help" tells how to import layers of images and to
+export a writable layer as one.
+
 Examples:
   virtiofs-gateway --socket-path /run/vm1-fs.sock --shared-dir /srv/vm1
   virtiofs-gateway --socket-path /run/vm1-tmp.sock --backend memory --size 1GiB`;
@@ -99,16 +102,21 @@ export function optionNames(program: Command): string[] {
   return [...names, "--help"];
 }
 
-/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
-export function createProgram(): Command {
-  const program = new Command("virtiofs-gateway")
-    .description(DESCRIPTION)
-    .usage("--socket-path <path> --shared-dir <dir> [options]")
+/** A command that throws CommanderError and prints no error itself. */
+export function quiet(command: Command): Command {
+  return command
     .allowExcessArguments(false)
     .showSuggestionAfterError(false)
     .configureOutput({ outputError: () => {} })
     .exitOverride()
-    .helpOption("-h, --help", "print this help and exit")
+    .helpOption("-h, --help", "print this help and exit");
+}
+
+/** The command line as commander knows it: it throws CommanderError and prints no error itself. */
+export function createProgram(): Command {
+  const program = quiet(new Command("virtiofs-gateway"))
+    .description(DESCRIPTION)
+    .usage("--socket-path <path> --shared-dir <dir> [options]")
     .version(`virtiofs-gateway ${packageVersion()}`, "-V, --version", "print the version and exit")
     .addHelpText("after", EXAMPLES);
   for (const [flags, description] of OPTIONS) {

@@ -1,35 +1,30 @@
 // @ts-check
 // npm run demo [-- --no-shell]: a real Linux guest mounts a host directory and a memory share.
+// npm run demo -- rootfs [--no-shell]: a guest whose root file system is an overlay share.
 
 import { once } from "node:events";
 import { ensureSetupOrExit } from "../setup.mjs";
 import { ensureGuestImage } from "../support/guest/image.mjs";
+import { RootSession } from "./rootfs.mjs";
 import { Session } from "./session.mjs";
-import { runStory } from "./story.mjs";
 import { print } from "./style.mjs";
 
-const HINT = `
-You are in the guest now: /host is a directory of this machine, /memory lives in the gateway.
-Leave with "exit" (or Ctrl-] if the guest is stuck); everything is cleaned up then.
-
-`;
-
 const options = process.argv.slice(2);
-const unknown = options.find((option) => option !== "--no-shell");
+const unknown = options.find((option) => option !== "--no-shell" && option !== "rootfs");
 if (unknown !== undefined) {
-  process.stderr.write(`demo: unknown option ${unknown}; the only one is --no-shell\n`);
+  process.stderr.write(`demo: unknown option ${unknown}; there are rootfs and --no-shell\n`);
   process.exit(2);
 }
 const wantsShell = !options.includes("--no-shell") && process.stdin.isTTY && process.stdout.isTTY;
 
-/** @param {Session} session */
+/** @param {Session | RootSession} session */
 async function play(session) {
-  print.step("Starting two gateways, and a guest in QEMU");
+  print.step("Starting gateways, and a guest in QEMU");
   const image = await ensureGuestImage();
   await session.start(image);
-  await runStory(session);
+  await session.tell();
   if (wantsShell) {
-    process.stdout.write(HINT);
+    process.stdout.write(session.hint);
     await session.guest.attachTerminal({ input: process.stdin, output: process.stdout });
   } else {
     await session.guest.powerOff();
@@ -39,7 +34,7 @@ async function play(session) {
 
 async function main() {
   ensureSetupOrExit({ apt: ["build", "guest"] });
-  const session = new Session();
+  const session = options.includes("rootfs") ? new RootSession() : new Session();
   const interruption = Promise.race(
     ["SIGINT", "SIGTERM", "SIGHUP"].map(async (signal) => {
       await once(process, signal);

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -57,6 +57,17 @@ export class MountedShare {
     const log = this.#gateway.stderr();
     await this.#gateway.stop();
     return { mount, gateway: exit.code, log };
+  }
+
+  /** Kills the gateway, as if it had crashed, and removes the mount. */
+  async kill(): Promise<void> {
+    this.#gateway.signal("SIGKILL");
+    await this.#gateway.waitForExit();
+    const gone = this.#mount.exitCode ?? new Promise((resolve) => this.#mount.once("exit", resolve));
+    // It may have noticed already and unmounted by itself.
+    spawnSync("umount", ["-l", this.path]);
+    await gone;
+    await this.#gateway.stop();
   }
 
   async #waitUntilMounted(): Promise<void> {

@@ -17,6 +17,7 @@ export class OverlayFileHandle extends VfsHandle {
     this.#layer = layer;
     this.#inner = inner;
     this.boundFile = inner.boundFile;
+    node.handles ??= new Set();
     node.handles.add(this);
   }
 
@@ -40,7 +41,7 @@ export class OverlayFileHandle extends VfsHandle {
     if (typeof opened === "number") {
       return;
     }
-    if (!this.node.handles.has(this)) {
+    if (this.node.handles?.has(this) !== true) {
       yield* wait(layer.backend.discard(opened));
       return;
     }
@@ -60,7 +61,7 @@ export class OverlayFileHandle extends VfsHandle {
 
   /** Ends the handle; `isBound`: native code has the bound file of the layer's handle and closes it. */
   close(isBound: boolean): Awaitable<void> {
-    this.node.handles.delete(this);
+    this.node.handles?.delete(this);
     const { backend } = this.#layer;
     return isBound ? backend.release(this.#inner) : backend.discard(this.#inner);
   }

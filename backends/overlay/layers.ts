@@ -42,13 +42,11 @@ export function attrRecord(): AttrRecord {
   return new Uint32Array(ATTR_WORDS);
 }
 
-/** A layer of the overlay, and which of its nodes are in use. */
+/** A layer of the overlay. */
 export class Layer {
   readonly name: string;
   readonly backend: Backend;
   readonly root: VfsNode;
-  /** Users of a node; a backend keeps a node until it is told to forget it. */
-  readonly #uses = new Map<VfsNode, number>();
 
   /** Directories that may hold the other form of whiteouts. */
   readonly #withXattrWhiteouts = new WeakSet<VfsNode>();
@@ -60,23 +58,20 @@ export class Layer {
     this.retain(root);
   }
 
+  /** Keeps a node; a backend keeps it until it is told to forget it. */
   retain(node: VfsNode): void {
-    this.#uses.set(node, (this.#uses.get(node) ?? 0) + 1);
+    node.holds++;
   }
 
   release(node: VfsNode): void {
-    const uses = (this.#uses.get(node) ?? 0) - 1;
-    if (uses > 0) {
-      this.#uses.set(node, uses);
-    } else {
-      this.#uses.delete(node);
+    if (--node.holds === 0) {
       this.backend.forget(node);
     }
   }
 
   /** Lets go of a node that was found and is of no use, unless somebody else uses it. */
   drop(node: VfsNode): void {
-    if (!this.#uses.has(node)) {
+    if (node.holds === 0) {
       this.backend.forget(node);
     }
   }

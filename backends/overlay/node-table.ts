@@ -9,8 +9,6 @@ import { OverlayNode, type Place, type Stack } from "./merged-node.js";
 export class NodeTable {
   readonly root: OverlayNode;
   readonly #upperLayer: UpperLayer | undefined;
-  readonly #byUpper = new Map<VfsNode, OverlayNode>();
-  readonly #byLower = new Map<VfsNode, OverlayNode>();
 
   /** Nodes are between two names and must not be let go. */
   #moving = false;
@@ -100,7 +98,7 @@ export class NodeTable {
   copiedUp(node: OverlayNode, upper: VfsNode): void {
     node.upper = upper;
     this.#upperLayer?.retain(upper);
-    this.#byUpper.set(upper, node);
+    upper.holder = node;
     if (!node.isDirectory) {
       this.#dropLowers(node);
     }
@@ -117,32 +115,29 @@ export class NodeTable {
     if (isAlias) {
       return undefined;
     }
-    if (upper !== undefined) {
-      return this.#byUpper.get(upper);
-    }
-    const [top] = lowers;
-    return top === undefined ? undefined : this.#byLower.get(top.node);
+    const top = upper ?? lowers[0]?.node;
+    return top?.holder as OverlayNode | undefined;
   }
 
   #add(node: OverlayNode): void {
     const { upper, lowers } = node;
     if (upper !== undefined) {
       this.#upperLayer?.retain(upper);
-      this.#byUpper.set(upper, node);
+      upper.holder = node;
     }
     for (const { layer, node: lower } of lowers) {
       layer.retain(lower);
     }
     const [top] = lowers;
     if (top !== undefined && upper === undefined && !node.isAlias) {
-      this.#byLower.set(top.node, node);
+      top.node.holder = node;
     }
   }
 
   #dropLowers(node: OverlayNode): void {
     const [top] = node.lowers;
-    if (top !== undefined && this.#byLower.get(top.node) === node) {
-      this.#byLower.delete(top.node);
+    if (top?.node.holder === node) {
+      top.node.holder = undefined;
     }
     for (const { layer, node: lower } of node.lowers) {
       layer.release(lower);
@@ -160,8 +155,8 @@ export class NodeTable {
     ) {
       return;
     }
-    if (node.upper !== undefined && this.#byUpper.get(node.upper) === node) {
-      this.#byUpper.delete(node.upper);
+    if (node.upper !== undefined && node.upper.holder === node) {
+      node.upper.holder = undefined;
       this.#upperLayer?.release(node.upper);
     }
     this.#dropLowers(node);

@@ -15,6 +15,7 @@ import type { VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf } from "./attribute-change.js";
 import { copyUp } from "./copy-up.js";
 import { readEntries } from "./directory-entries.js";
+import { markHolder } from "./guest-whiteouts.js";
 import { countedWithCopy, linkUp, nameRemoved } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
@@ -65,25 +66,9 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   if (status < 0) {
     return status;
   }
-  for (const node of [
-    from.parent,
-    to.parent,
-    move.source,
-    ...(move.exchange || move.countsLinks ? [move.target] : []),
-  ]) {
-    status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
-    if (status < 0) {
-      return status;
-    }
-  }
-  for (const [node, place] of [
-    [move.source, from],
-    [move.target, to],
-  ] as const) {
-    status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
-    if (status < 0) {
-      return status;
-    }
+  status = yield* bringUp(overlay, upper, move);
+  if (status < 0) {
+    return status;
   }
   status = yield* markDirectories(overlay, upper, move);
   if (status < 0) {
@@ -97,6 +82,32 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
     move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
   overlay.nodes.moved(from, to, move.exchange);
   return counted;
+}
+
+/** Gives the upper layer what is about to be renamed there, under the names that it has. */
+function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status> {
+  const { from, to, source, target } = move;
+  for (const node of [
+    from.parent,
+    to.parent,
+    source,
+    move.exchange || move.countsLinks ? target : undefined,
+  ]) {
+    const status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
+    if (status < 0) {
+      return status;
+    }
+  }
+  for (const [node, place] of [
+    [source, from],
+    [target, to],
+  ] as const) {
+    const status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
+    if (status < 0) {
+      return status;
+    }
+  }
+  return 0;
 }
 
 function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {
@@ -157,16 +168,26 @@ function hasBelow({ isCopy, lowers }: OverlayNode): boolean {
   return isCopy || lowers.length > 0;
 }
 
-/** Directories that receive copies of lower files are marked. */
+/** Directories that receive copies of lower files, or whiteouts of the guest, are marked. */
 function* markDirectories(
   overlay: Overlay,
   upper: UpperLayer,
   { from, to, source, target, exchange }: Move,
 ): Steps<Status> {
-  const status = hasBelow(source) ? yield* markImpure(overlay, upper, to.parent) : 0;
-  return status >= 0 && exchange && target !== undefined && hasBelow(target)
-    ? yield* markImpure(overlay, upper, from.parent)
+  const status = yield* markReceiver(overlay, upper, source, to.parent);
+  return status >= 0 && exchange && target !== undefined
+    ? yield* markReceiver(overlay, upper, target, from.parent)
     : status;
+}
+
+function* markReceiver(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  directory: OverlayNode,
+): Steps<Status> {
+  const status = hasBelow(node) ? yield* markImpure(overlay, upper, directory) : 0;
+  return status >= 0 && node.isGuestWhiteout ? yield* markHolder(overlay, upper, directory) : status;
 }
 
 function* swap(overlay: Overlay, upper: UpperLayer, { from, to, source, target }: Move): Steps<Status> {

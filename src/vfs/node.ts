@@ -6,6 +6,12 @@
 export abstract class VfsNode {
   /** Index in the inode table, or negative while the guest does not know the node. Only the table writes it. */
   tableIndex = -1;
+  /**
+   * For a backend that is made of others (overlay): its own node that this one is a part of, and how many of them hold
+   * this one. Only that backend writes them.
+   */
+  holder: VfsNode | undefined;
+  holds = 0;
 }
 
 /**

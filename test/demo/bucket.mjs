@@ -16,6 +16,12 @@ const GREETING = "These are objects of a bucket.\n";
 
 /** An S3 server with a bucket of objects, and a guest that mounts it. */
 export class BucketSession extends Session {
+  /** @override */
+  hint = `
+You are in the guest now: /bucket is a bucket of the S3 server.
+Leave with "exit" (or Ctrl-] if the guest is stuck); everything is cleaned up then.
+
+`;
   /** @type {import('../support/s3/server.mjs').FakeS3 | undefined} */
   #server;
   /** @type {S3Client | undefined} */
@@ -25,6 +31,11 @@ export class BucketSession extends Session {
   get client() {
     if (this.#client === undefined) throw new Error("the S3 server has not been started");
     return this.#client;
+  }
+
+  /** @override */
+  tell() {
+    return runBucketStory(this);
   }
 
   /** @override */
@@ -91,7 +102,7 @@ export class BucketSession extends Session {
  * @param {BucketSession} session
  * @throws {Error} Saying which claim did not hold.
  */
-export async function runBucketStory(session) {
+async function runBucketStory(session) {
   print.step("The guest mounts the bucket and reads objects");
   await session.inGuest("mkdir -p /bucket");
   await session.inGuest("mount -t virtiofs bucket /bucket");

@@ -1,55 +1,38 @@
 // @ts-check
-// npm run demo [-- [bucket] [--no-shell]]: a real Linux guest mounts a host directory and a memory share, or
-// a bucket of an S3 server on this machine.
+// npm run demo [-- [shares | rootfs | bucket] [--no-shell]]
+//   shares  a real Linux guest mounts a host directory and a memory share (unless another is named)
+//   rootfs  a guest whose root file system is an overlay share
+//   bucket  a guest mounts a bucket of an S3 server on this machine
 
 import { once } from "node:events";
 import { ensureSetupOrExit } from "../setup.mjs";
 import { ensureGuestImage } from "../support/guest/image.mjs";
-import { BucketSession, runBucketStory } from "./bucket.mjs";
-import { Session } from "./session.mjs";
-import { runStory } from "./story.mjs";
 import { print } from "./style.mjs";
 
-/** What can be shown, by the word that asks for it. */
+/** Makes the session of a demo; loaded after the packages it needs were installed. */
 const DEMOS = {
-  shares: {
-    begin: "Starting two gateways, and a guest in QEMU",
-    where: "/host is a directory of this machine, /memory lives in the gateway",
-    open: () => new Session(),
-    run: runStory,
-  },
-  bucket: {
-    begin: "Starting an S3 server, a gateway, and a guest in QEMU",
-    where: "/bucket is a bucket of the S3 server",
-    open: () => new BucketSession(),
-    /** @param {Session} session */
-    run: (session) => runBucketStory(/** @type {BucketSession} */ (session)),
-  },
+  shares: async () => new (await import("./session.mjs")).Session(),
+  rootfs: async () => new (await import("./rootfs.mjs")).RootSession(),
+  bucket: async () => new (await import("./bucket.mjs")).BucketSession(),
 };
 
 const options = process.argv.slice(2);
 const [name = "shares", ...others] = options.filter((option) => option !== "--no-shell");
-const demo = Object.entries(DEMOS).find(([word]) => word === name)?.[1];
-if (demo === undefined || others.length > 0) {
+const open = Object.entries(DEMOS).find(([word]) => word === name)?.[1];
+if (open === undefined || others.length > 0) {
   process.stderr.write(`demo: expected one of ${Object.keys(DEMOS).join(", ")}, and --no-shell\n`);
   process.exit(2);
 }
-const { begin, where, open, run } = demo;
-const HINT = `
-You are in the guest now: ${where}.
-Leave with "exit" (or Ctrl-] if the guest is stuck); everything is cleaned up then.
-
-`;
 const wantsShell = !options.includes("--no-shell") && process.stdin.isTTY && process.stdout.isTTY;
 
-/** @param {Session} session */
+/** @param {Awaited<ReturnType<(typeof DEMOS)[keyof typeof DEMOS]>>} session */
 async function play(session) {
-  print.step(begin);
+  print.step("Starting gateways, and a guest in QEMU");
   const image = await ensureGuestImage();
   await session.start(image);
-  await run(session);
+  await session.tell();
   if (wantsShell) {
-    process.stdout.write(HINT);
+    process.stdout.write(session.hint);
     await session.guest.attachTerminal({ input: process.stdin, output: process.stdout });
   } else {
     await session.guest.powerOff();
@@ -57,9 +40,10 @@ async function play(session) {
   await session.checkGatewaysEnded();
 }
 
-async function main() {
+/** @param {NonNullable<typeof open>} open */
+async function main(open) {
   ensureSetupOrExit({ apt: ["build", "guest"] });
-  const session = open();
+  const session = await open();
   const interruption = Promise.race(
     ["SIGINT", "SIGTERM", "SIGHUP"].map(async (signal) => {
       await once(process, signal);
@@ -79,4 +63,4 @@ async function main() {
   process.exit();
 }
 
-await main();
+await main(open);

@@ -4,12 +4,18 @@ import os from "node:os";
 import path from "node:path";
 import { Gateway } from "../support/guest/gateway.mjs";
 import { Guest } from "../support/guest/guest.mjs";
+import { runStory } from "./story.mjs";
 import { print } from "./style.mjs";
 
 /**
  * Gateways, a guest and a scratch directory, from their start to the end of the last of them.
  */
 export class Session {
+  hint = `
+You are in the guest now: /host is a directory of this machine, /memory lives in the gateway.
+Leave with "exit" (or Ctrl-] if the guest is stuck); everything is cleaned up then.
+
+`;
   /** @type {string | undefined} */
   #directory;
   /** @type {Map<string, Gateway>} */
@@ -64,6 +70,11 @@ export class Session {
     print.command("guest", command, output);
     if (status !== 0) throw new Error(`in the guest, "${command}" ended with ${status}: ${output}`);
     return output;
+  }
+
+  /** What the demo shows. */
+  tell() {
+    return runStory(this);
   }
 
   /** Insists that each gateway ended by itself, with 0, after the guest was gone. */

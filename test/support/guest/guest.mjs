@@ -27,6 +27,7 @@ const ESCAPE_BYTE = 0x1d;
  * @property {readonly string[]} [extraArgs] More options for QEMU.
  * @property {boolean} [sharedMemory] False: the guest's memory is QEMU's own, a mistake of users.
  * @property {number} [bootTimeoutMs]
+ * @property {string} [rootTag] The share that is the guest's root file system; made by buildRootTree of image.mjs.
  */
 
 /**
@@ -195,6 +196,7 @@ export class Guest {
  */
 function qemuArguments(options, token) {
   const { image, shares, cpus = 1, memoryMiB = 512, requestQueues = 1, extraArgs = [] } = options;
+  const root = options.rootTag === undefined ? "" : ` guest.root=${options.rootTag}`;
   const share = options.sharedMemory === false ? "off" : "on";
   const devices = shares.flatMap(({ socketPath, tag }, index) => [
     ...["-chardev", `socket,id=share${index},path=${escapeValue(socketPath)}`],
@@ -209,7 +211,7 @@ function qemuArguments(options, token) {
     ...["-kernel", image.kernelPath, "-initrd", image.initramfsPath],
     // With SeaBIOS and the self-tests of the kernel's ciphers a boot takes a second longer.
     ...["-bios", "qboot.rom"],
-    ...["-append", `console=ttyS0 quiet panic=-1 cryptomgr.notests guest.token=${token}`],
+    ...["-append", `console=ttyS0 quiet panic=-1 cryptomgr.notests guest.token=${token}${root}`],
     ...["-nodefaults", "-display", "none", "-monitor", "none"],
     ...["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"],
     ...devices,

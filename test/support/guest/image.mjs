@@ -13,7 +13,7 @@ const CACHE_DIRECTORY = path.join(REPOSITORY, ".cache/guest");
 const PROGRAMS_DIRECTORY = path.join(REPOSITORY, "test/guest/programs");
 const INIT_SCRIPT = fileURLToPath(new URL("init.sh", import.meta.url));
 const BUSYBOX = "/bin/busybox";
-const DIRECTORIES = ["bin", "dev", "etc", "mnt", "modules", "proc", "root", "run", "sys", "tmp"];
+const DIRECTORIES = ["bin", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp"];
 
 /** Users for tests that act as somebody else than root. */
 const PASSWD = `root:x:0:0:root:/root:/bin/sh
@@ -75,6 +75,16 @@ export async function addFixture(image, sources, workDirectory) {
   return { ...image, initramfsPath };
 }
 
+/**
+ * Makes a tree that a guest can have as its root file system: busybox, and the programs of test/guest/programs.
+ *
+ * @param {string} root The directory to make.
+ */
+export async function buildRootTree(root) {
+  await populateRoot(root);
+  for (const source of await listPrograms()) await addProgram(source, path.join(root, "bin"));
+}
+
 /** @returns {Promise<string[]>} */
 async function listPrograms() {
   const names = await fs.readdir(PROGRAMS_DIRECTORY);
@@ -91,7 +101,8 @@ async function listPrograms() {
  */
 async function buildInitramfs(kernel, programs, workDirectory) {
   const root = path.join(workDirectory, "root");
-  await populateRoot(root, kernel);
+  await populateRoot(root);
+  await fs.cp(kernel.modulesDirectory, path.join(root, "modules"), { recursive: true });
   for (const source of programs) await addProgram(source, path.join(root, "bin"));
   return packDirectory(root, path.join(workDirectory, "archive"));
 }
@@ -124,9 +135,8 @@ async function packDirectory(directory, archive) {
 
 /**
  * @param {string} root
- * @param {import('./kernel.mjs').Kernel} kernel
  */
-async function populateRoot(root, kernel) {
+async function populateRoot(root) {
   for (const name of DIRECTORIES) await fs.mkdir(path.join(root, name), { recursive: true });
   await fs.copyFile(BUSYBOX, path.join(root, "bin/busybox"));
   const applets = (await runCommand(BUSYBOX, ["--list"])).toString().split("\n");
@@ -135,7 +145,6 @@ async function populateRoot(root, kernel) {
       await fs.symlink("busybox", path.join(root, "bin", applet));
     }
   }
-  await fs.cp(kernel.modulesDirectory, path.join(root, "modules"), { recursive: true });
   await fs.copyFile(INIT_SCRIPT, path.join(root, "init"));
   await fs.chmod(path.join(root, "init"), 0o755);
   await fs.writeFile(path.join(root, "etc/passwd"), PASSWD);

@@ -5,9 +5,24 @@
 #   run TOKEN BASE64            a shell script; answers "begin TOKEN", its output, "end TOKEN STATUS"
 #   terminal ROWS COLUMNS TERM  hands the console to an interactive shell, powers off when it exits
 #   reboot | poweroff
+#
+# With guest.root=TAG on the kernel's command line the share TAG, which has to hold this script too, becomes the root.
 
 /bin/busybox mount -t devtmpfs none /dev
 mount -t proc none /proc
+for module in /modules/*.ko; do
+  [ -e "$module" ] && insmod "$module"
+done
+read -r cmdline </proc/cmdline
+root=${cmdline##*guest.root=}
+if [ "$root" != "$cmdline" ] && [ -d /modules ]; then
+  mkdir /newroot
+  mount -t virtiofs "${root%% *}" /newroot
+  umount /proc
+  umount -l /dev
+  exec switch_root /newroot /init
+fi
+
 mount -t sysfs none /sys
 mkdir -p /dev/pts /dev/shm
 mount -t devpts none /dev/pts
@@ -15,10 +30,6 @@ mount -t tmpfs none /tmp
 mount -t tmpfs none /run
 mount -t tmpfs none /dev/shm
 chmod 1777 /tmp /dev/shm
-
-for module in /modules/*.ko; do
-  [ -e "$module" ] && insmod "$module"
-done
 
 hostname guest
 export HOME=/root PATH=/bin LC_ALL=C
@@ -47,7 +58,6 @@ terminal() {
   stop poweroff
 }
 
-read -r cmdline </proc/cmdline
 token=${cmdline##*guest.token=}
 printf '\nready %s\n' "${token%% *}"
 

@@ -1,0 +1,272 @@
+// @ts-check
+// An overlay share, mounted on this host, beside fuse-overlayfs and beside a virtiofsd over a mount of the kernel's
+// overlayfs: the same trees, one after the other in changing order, medians. Needs root and Debian's fuse-overlayfs.
+//
+//   npm run bench -- overlay [--peer PATH] [--rounds 3] [--files 50000] [--large-mib 1024]
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BENCH = join(ROOT, "native/bench");
+const GATEWAY = join(ROOT, "bin/virtiofs-gateway");
+const START_TIMEOUT_MS = 30_000;
+const PEER_OPTIONS = ["--sandbox=none", "--seccomp=none", "--inode-file-handles=never", "--xattr"];
+const LAYERS = 3;
+const COPIED = 1000;
+
+/**
+ * @param {string} name
+ * @param {string} fallback
+ */
+function option(name, fallback) {
+  const index = process.argv.indexOf(`--${name}`);
+  return index < 0 ? fallback : (process.argv[index + 1] ?? fallback);
+}
+
+const rounds = Number(option("rounds", "3"));
+const files = Number(option("files", "50000"));
+const largeMiB = Number(option("large-mib", "1024"));
+const peer = option("peer", "");
+
+/** What is measured, as scripts with the mount as $0; "cold" ones begin with empty caches and a new server. */
+const ROWS = [
+  { name: "find, cold", cold: true, script: 'find "$0/tree" -type f | wc -l' },
+  { name: "find, warm", cold: false, script: 'find "$0/tree" -type f | wc -l' },
+  { name: "stat of all, warm", cold: false, script: 'find "$0/tree" -type f -size +1M | wc -l' },
+  { name: "read all, cold", cold: true, script: 'find "$0/tree" -type f -print0 | xargs -0 cat | wc -c' },
+  { name: "read all, warm", cold: false, script: 'find "$0/tree" -type f -print0 | xargs -0 cat | wc -c' },
+  { name: "git status, cold", cold: true, script: 'git -C "$0/repository" status --porcelain | wc -l' },
+  { name: "git status, warm", cold: false, script: 'git -C "$0/repository" status --porcelain | wc -l' },
+  { name: `copy-up of ${COPIED} files`, cold: true, script: 'cd "$0/copied" && chmod 600 $(ls)' },
+  { name: `copy-up of ${largeMiB} MiB`, cold: true, script: 'printf x >>"$0/large"' },
+  { name: "tar x", cold: true, script: 'mkdir "$0/new" && tar -C "$0/new" -xf "$0/source.tar"' },
+];
+
+/** @param {string} script @param {string} directory */
+function shell(script, directory) {
+  execFileSync("sh", ["-e", "-c", script, directory], { stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/**
+ * Makes three lower layers that share directories.
+ *
+ * @param {string} directory
+ * @returns {string[]} Top first.
+ */
+function makeLowers(directory) {
+  const lowers = Array.from({ length: LAYERS }, (_, layer) => join(directory, `lower${layer}`));
+  for (let file = 0; file < files; file++) {
+    const folder = join(
+      lowers[file % LAYERS] ?? "",
+      "tree",
+      `d${Math.floor(file / 1000)}`,
+      `e${Math.floor(file / 100) % 10}`,
+    );
+    if (file % 100 < LAYERS) mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `file${file}`), `contents of ${file}\n`.repeat(20));
+  }
+  const base = lowers[LAYERS - 1] ?? "";
+  mkdirSync(join(base, "copied"));
+  for (let file = 0; file < COPIED; file++) {
+    writeFileSync(join(base, "copied", `file${file}`), `${file}\n`.repeat(500));
+  }
+  shell(`head -c ${largeMiB}M /dev/urandom >"$0/large"`, base);
+  const sources = ["src", "backends", "native", "test", "docs"].filter((name) =>
+    existsSync(join(ROOT, name)),
+  );
+  shell(`tar -C ${ROOT} -cf "$0/source.tar" ${sources.join(" ")}`, base);
+  const identity = "-c user.name=Bench -c user.email=bench@example.invalid";
+  shell(
+    `mkdir "$0/repository" && cd "$0/repository" && git init -q && tar -xf ../source.tar && git add . && git ${identity} commit -qm x`,
+    base,
+  );
+  return lowers;
+}
+
+/** Mounts and servers of one contender, to be ended in the reverse order. */
+class Stand {
+  /** @type {(() => Promise<void> | void)[]} */
+  #ends = [];
+
+  /** @param {readonly string[]} args @param {string} at */
+  mount(args, at) {
+    mkdirSync(at, { recursive: true });
+    execFileSync("mount", [...args, at]);
+    this.unmountAtEnd(at);
+  }
+
+  /**
+   * @param {string} program
+   * @param {readonly string[]} args
+   * @param {() => boolean} isUp
+   */
+  async serve(program, args, isUp) {
+    const server = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let log = "";
+    server.stderr.on("data", (text) => {
+      log += text;
+    });
+    this.#ends.push(async () => {
+      if (server.exitCode === null && server.signalCode === null) {
+        const ended = once(server, "exit");
+        const timer = setTimeout(() => server.kill("SIGKILL"), 10_000);
+        await ended;
+        clearTimeout(timer);
+      }
+    });
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (!isUp()) {
+      if (server.exitCode !== null || Date.now() > deadline)
+        throw new Error(`${program} does not come up: ${log}`);
+      await delay(10);
+    }
+  }
+
+  /** @param {string} socket @param {string} at */
+  async mountShare(socket, at) {
+    mkdirSync(at, { recursive: true });
+    await this.serve(join(BENCH, "build/vufs-mount"), [socket, at], () => isMounted(at));
+    this.unmountAtEnd(at);
+  }
+
+  /** @param {string} at */
+  unmountAtEnd(at) {
+    this.#ends.push(() => void execFileSync("umount", [at]));
+  }
+
+  async end() {
+    for (const end of this.#ends.reverse()) await end();
+  }
+}
+
+/** @param {string} path */
+function isMounted(path) {
+  return readFileSync("/proc/self/mountinfo", "utf8").includes(` ${path} `);
+}
+
+/** @typedef {{lowers: string[], upper: string, work: string, at: string, scratch: string}} Place */
+
+/** @type {Record<string, (stand: Stand, place: Place) => Promise<void>>} */
+const contenders = {
+  async gateway(stand, { lowers, upper, work, at, scratch }) {
+    const socket = join(scratch, "gateway.sock");
+    const layers = [...lowers.flatMap((lower) => ["--lower", lower]), "--upper", upper, "--work", work];
+    const args = [
+      "--socket-path",
+      socket,
+      "--backend",
+      "overlay",
+      ...layers,
+      "--cache",
+      "always",
+      "--log-level",
+      "warn",
+    ];
+    await stand.serve(GATEWAY, args, () => existsSync(socket));
+    await stand.mountShare(socket, at);
+  },
+  async "fuse-overlayfs"(stand, { lowers, upper, work, at }) {
+    mkdirSync(at);
+    const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
+    await stand.serve("fuse-overlayfs", ["-f", "-o", layers, at], () => isMounted(at));
+    stand.unmountAtEnd(at);
+  },
+  async "virtiofsd over overlayfs"(stand, { lowers, upper, work, at, scratch }) {
+    const merged = join(scratch, "merged");
+    stand.mount(
+      ["-t", "overlay", "overlay", "-o", `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`],
+      merged,
+    );
+    const socket = join(scratch, "peer.sock");
+    const args = ["--shared-dir", merged, "--socket-path", socket, "--cache", "always", ...PEER_OPTIONS];
+    await stand.serve(peer, args, () => existsSync(socket));
+    await stand.mountShare(socket, at);
+  },
+};
+
+/**
+ * Runs all rows once on one contender.
+ *
+ * @param {string} name
+ * @param {string[]} lowers
+ * @param {string} directory
+ * @returns {Promise<number[]>} Seconds of each row.
+ */
+async function runOnce(name, lowers, directory) {
+  const seconds = [];
+  const scratch = mkdtempSync(join(directory, "run-"));
+  /** @type {Stand | undefined} */
+  let stand;
+  const at = join(scratch, "mounted");
+  let starts = 0;
+  try {
+    for (const { cold, script } of ROWS) {
+      if (cold || stand === undefined) {
+        await stand?.end();
+        stand = new Stand();
+        const own = join(scratch, String(starts++));
+        const place = {
+          lowers,
+          upper: join(own, "upper"),
+          work: join(own, "work"),
+          at: join(own, "at"),
+          scratch: own,
+        };
+        mkdirSync(place.upper, { recursive: true });
+        mkdirSync(place.work);
+        await contenders[name]?.(stand, place);
+        spawnSync("sh", ["-c", "ln -sfn $0 $1", place.at, at]);
+        spawnSync("sh", ["-c", "sync; echo 3 >/proc/sys/vm/drop_caches"]);
+      }
+      const start = performance.now();
+      execFileSync("sh", ["-e", "-c", script, `${at}/.`], { stdio: ["ignore", "ignore", "inherit"] });
+      seconds.push((performance.now() - start) / 1000);
+    }
+  } finally {
+    await stand?.end();
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  return seconds;
+}
+
+/** @param {number[]} values */
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+async function main() {
+  execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
+  const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-bench-"));
+  const names = Object.keys(contenders).filter((name) => peer !== "" || name !== "virtiofsd over overlayfs");
+  /** @type {Map<string, number[][]>} */
+  const results = new Map(names.map((name) => [name, []]));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=8G", "tmpfs", directory]);
+  try {
+    const lowers = makeLowers(directory);
+    for (let round = 0; round < rounds; round++) {
+      const order = round % 2 === 0 ? names : [...names].reverse();
+      for (const name of order) results.get(name)?.push(await runOnce(name, lowers, directory));
+    }
+  } finally {
+    execFileSync("umount", ["-l", directory]);
+    rmSync(directory, { recursive: true });
+  }
+  console.log(`median seconds of ${rounds} rounds; in brackets how much longer than the gateway`);
+  console.log(["".padEnd(26), ...names.map((name) => name.padStart(24))].join(""));
+  for (const [row, { name }] of ROWS.entries()) {
+    const medians = names.map((each) =>
+      median((results.get(each) ?? []).map((run) => run[row] ?? Number.NaN)),
+    );
+    const ours = medians[0] ?? Number.NaN;
+    const cells = medians.map((value) => `${value.toFixed(3)} (${(value / ours).toFixed(2)} x)`.padStart(24));
+    console.log([name.padEnd(26), ...cells].join(""));
+  }
+}
+
+await main();

@@ -190,7 +190,8 @@ const names = [
       operation(`symlink ${target} ${path}`, (root) => fs.symlinkSync(target, join(root, path))),
     ),
   fc
-    .tuple(anyPath, fc.constantFrom<[number, number]>([S_IFIFO, 0], [S_IFCHR, 0x103], [S_IFCHR, 0]))
+    // A device 0:0 is left out: the kernel refuses it, we keep it for an overlay in the guest.
+    .tuple(anyPath, fc.constantFrom<[number, number]>([S_IFIFO, 0], [S_IFCHR, 0x103]))
     .map(([path, [type, rdev]]) =>
       operation(`mknod ${path} ${type.toString(8)} ${rdev}`, (root) =>
         onEntry(join(root, path), (directory, name) =>

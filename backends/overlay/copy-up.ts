@@ -269,6 +269,7 @@ function* keepTimes(
 /** Makes the copy the node's file, for those who have it open too. */
 function* takeCopy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<void> {
   node.isCopy = true;
+  node.hasData = true;
   overlay.nodes.copiedUp(node, made);
   for (const handle of node.handles ?? []) {
     yield* handle.moveTo(upper, made);

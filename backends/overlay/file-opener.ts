@@ -2,6 +2,7 @@ import { type AttrRecord, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
 import {
   type Awaitable,
   EEXIST,
+  EIO,
   EISDIR,
   ELOOP,
   ENOENT,
@@ -9,6 +10,7 @@ import {
   EPERM,
   EROFS,
   type Result,
+  type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
 import { attributes, give } from "./attributes.js";
@@ -17,9 +19,10 @@ import { create, type Maker } from "./creation.js";
 import { OverlayFileHandle } from "./file-handle.js";
 import type { Layer } from "./layers.js";
 import { adopt, lookup } from "./lookup.js";
+import { mark } from "./marks.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
-import { andThen, type Steps, wait } from "./steps.js";
+import { andThen, run, type Steps, wait } from "./steps.js";
 
 const O_ACCMODE = 3;
 const O_EXCL = 0o200;
@@ -36,6 +39,11 @@ export function openFile(
   if (!node.isRegular) {
     return node.isDirectory ? -EISDIR : node.type === S_IFLNK ? -ELOOP : -ENXIO;
   }
+  if (node.isCopy && !node.hasData) {
+    return andThen(run(checkData(overlay, node)), (status) =>
+      status < 0 ? status : openFile(overlay, caller, node, flags),
+    );
+  }
   const truncates = (flags & O_TRUNC) !== 0;
   if (!truncates && (flags & O_ACCMODE) === 0) {
     return openReal(overlay, caller, node, flags);
@@ -43,6 +51,16 @@ export function openFile(
   return andThen(copyUp(overlay, node, truncates ? 0n : undefined), (status) =>
     status < 0 ? status : openReal(overlay, caller, node, flags),
   );
+}
+
+/** Linux may have copied attributes only; such a file would read as zeros. Errors: EIO. */
+function* checkData(overlay: Overlay, node: OverlayNode): Steps<Status> {
+  const { layer, node: real } = overlay.real(node);
+  if ((yield* mark(layer, real, overlay.names.metacopy)) !== undefined) {
+    return -EIO;
+  }
+  node.hasData = true;
+  return 0;
 }
 
 function openReal(

@@ -2,6 +2,7 @@ import { type AttrRecord, S_IFREG } from "../../src/vfs/attributes.js";
 import { EEXIST, ENOENT, EPERM, EROFS, type Result } from "../../src/vfs/errno.js";
 import { copyUp } from "./copy-up.js";
 import { checkFree } from "./creation.js";
+import { markHolder } from "./guest-whiteouts.js";
 import { OVERLAY } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
@@ -24,7 +25,8 @@ export function* link(
   if (node.isDirectory) {
     return -EPERM;
   }
-  const ready = yield* wait(copyUp(overlay, node));
+  const copied = yield* wait(copyUp(overlay, node));
+  const ready = copied >= 0 && node.isGuestWhiteout ? yield* markHolder(overlay, upper, parent) : copied;
   const free = ready < 0 ? ready : yield* checkFree(overlay, upper, parent, name);
   if (typeof free === "number" || node.upper === undefined || parent.upper === undefined) {
     return typeof free === "number" ? free : -ENOENT;

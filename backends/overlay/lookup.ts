@@ -1,6 +1,7 @@
 import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
 import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
+import { isGuestWhiteout } from "./guest-whiteouts.js";
 import { readLinks, resolveLinks } from "./hard-links.js";
 import { attrRecord, type Layer, type LayerNode, OVERLAY } from "./layers.js";
 import { mark } from "./marks.js";
@@ -297,7 +298,9 @@ function* find(
   let node = overlay.nodes.known(stack);
   if (node === undefined) {
     const isCopy = yield* numberFor(overlay, parent, stack, out);
-    node = adopt(overlay, stack, out);
+    const isWhiteoutOfGuest = yield* isGuestWhiteout(overlay, parent, stack, out);
+    node = adopt(overlay, isWhiteoutOfGuest ? { ...stack, type: S_IFCHR } : stack, out);
+    node.isGuestWhiteout = isWhiteoutOfGuest;
     node.isCopy = isCopy;
     if (isCopy && overlay.upper !== undefined) {
       yield* readLinks(overlay, overlay.upper, node, found !== stack, out);

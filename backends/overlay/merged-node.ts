@@ -42,11 +42,17 @@ export class OverlayNode extends VfsNode implements Stack {
   handles: Set<OverlayFileHandle> | undefined;
   /** The copy-up that is under way. */
   copying: Promise<Status> | undefined;
+  /** Known to have its data: a copy that Linux made may have attributes only. */
+  hasData = false;
   readonly isAlias: boolean;
   /** Names that a copy in the index shows beyond those that its upper file has. */
   extraLinks: number | undefined;
   /** It was copied up, in this life of the server or an earlier one. */
   isCopy = false;
+  /** A whiteout of an overlay in the guest: a character device 0:0 to the guest, an empty file in the upper layer. */
+  isGuestWhiteout = false;
+  /** The upper directory may hold such whiteouts; undefined while nobody has looked. */
+  holdsGuestWhiteouts: boolean | undefined;
   /** The upper directory is marked as holding copies of lower files; undefined while nobody has looked. */
   impure: boolean | undefined;
 

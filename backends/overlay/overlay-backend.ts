@@ -12,7 +12,6 @@ import {
   EINVAL,
   EISDIR,
   ENOTDIR,
-  EPERM,
   EROFS,
   type Result,
   type Status,
@@ -28,7 +27,8 @@ import { OverlayFileHandle } from "./file-handle.js";
 import { createFile, createTemporary, openFile } from "./file-opener.js";
 import { link } from "./link.js";
 import { lookup } from "./lookup.js";
-import type { OverlayNode } from "./merged-node.js";
+import { makeGuestWhiteout, RENAME_WHITEOUT, renameLeavingWhiteout } from "./make-guest-whiteout.js";
+import type { OverlayNode, Place } from "./merged-node.js";
 import { type OverlayOptions, openLayers } from "./open-layers.js";
 import type { Overlay } from "./overlay.js";
 import { remove } from "./removal.js";
@@ -166,15 +166,15 @@ export class OverlayBackend extends XattrOperations {
     rdev: number,
     out: AttrRecord,
   ): Awaitable<Result<VfsNode>> {
-    // It would be a whiteout.
-    return (mode & S_IFMT) === S_IFCHR && rdev === 0
-      ? -EPERM
-      : this.#make(
-          parent,
-          name,
-          (backend, directory, as) => backend.mknod(caller, directory, as, mode, rdev, out),
-          out,
-        );
+    if ((mode & S_IFMT) === S_IFCHR && rdev === 0) {
+      return this.#makeWhiteout(caller, { parent: parent as OverlayNode, name }, mode, out);
+    }
+    return this.#make(
+      parent,
+      name,
+      (backend, directory, as) => backend.mknod(caller, directory, as, mode, rdev, out),
+      out,
+    );
   }
 
   override mkdir(
@@ -234,7 +234,7 @@ export class OverlayBackend extends XattrOperations {
   }
 
   override rename(
-    _caller: Caller,
+    caller: Caller,
     parent: VfsNode,
     name: string,
     newParent: VfsNode,
@@ -243,8 +243,12 @@ export class OverlayBackend extends XattrOperations {
   ): Awaitable<Status> {
     const from = { parent: parent as OverlayNode, name };
     const to = { parent: newParent as OverlayNode, name: newName };
-    const { root } = this.overlay.nodes;
-    return this.#alone([root, from.parent, to.parent], rename(this.overlay, from, to, flags));
+    const { upper, nodes } = this.overlay;
+    const steps =
+      (flags & RENAME_WHITEOUT) !== 0 && upper !== undefined
+        ? renameLeavingWhiteout(this.overlay, upper, caller, from, to, flags)
+        : rename(this.overlay, from, to, flags);
+    return this.#alone([nodes.root, from.parent, to.parent], steps);
   }
 
   override open(caller: Caller, node: VfsNode, flags: number): Awaitable<Result<VfsHandle>> {
@@ -291,6 +295,19 @@ export class OverlayBackend extends XattrOperations {
     }
     const { layer, node: real } = this.overlay.real(node as OverlayNode);
     return layer.backend.access(caller, real, mask);
+  }
+
+  /** A character device 0:0 is a whiteout: that of an overlay in the guest, not ours. */
+  #makeWhiteout(caller: Caller, place: Place, mode: number, out: AttrRecord): Awaitable<Result<VfsNode>> {
+    const { overlay } = this;
+    const { upper } = overlay;
+    if (upper === undefined) {
+      return -EROFS;
+    }
+    return andThen(
+      this.#alone([place.parent], makeGuestWhiteout(overlay, upper, caller, place, mode, out)),
+      give,
+    );
   }
 
   /** Makes a file that is not opened. */

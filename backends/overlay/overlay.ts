@@ -1,5 +1,5 @@
 import type { AttrRecord } from "../../src/vfs/attributes.js";
-import { Attr } from "../../src/vfs/attributes.js";
+import { Attr, S_IFMT } from "../../src/vfs/attributes.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { InodeNumbers } from "./inode-numbers.js";
 import type { Layer, UpperLayer } from "./layers.js";
@@ -71,6 +71,10 @@ export class Overlay {
   present(node: OverlayNode, out: AttrRecord): void {
     out[Attr.INO] = node.inoLow;
     out[Attr.INO + 1] = node.inoHigh;
+    if (node.isGuestWhiteout) {
+      out[Attr.MODE] = ((out[Attr.MODE] as number) & ~S_IFMT) | node.type;
+      out[Attr.RDEV] = 0;
+    }
     if (node.extraLinks !== undefined) {
       out[Attr.NLINK] = (out[Attr.NLINK] as number) + node.extraLinks;
     }

@@ -2,6 +2,7 @@ import { Attr, S_IFCHR, S_IFDIR } from "../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, type DirectoryBuffer, ENTRY_BYTES } from "../../src/vfs/directory-buffer.js";
 import type { Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
 import { attrRecord, type Layer, OVERLAY } from "./layers.js";
 import { isWhiteout, MARKER_PREFIX } from "./lookup.js";
@@ -37,7 +38,10 @@ export function* openPure(overlay: Overlay, node: OverlayNode): Steps<PureListin
   const isPlain =
     !layer.hasXattrWhiteouts(directory) && !(isUpper && (yield* mayHoldCopies(overlay, layer, node)));
   const attr = attrRecord();
-  if (!isPlain || (yield* wait(layer.backend.getattr(OVERLAY, directory, undefined, attr))) < 0) {
+  if (!isPlain || (isUpper && (yield* mayHoldGuestWhiteouts(overlay, layer, node)))) {
+    return undefined;
+  }
+  if ((yield* wait(layer.backend.getattr(OVERLAY, directory, undefined, attr))) < 0) {
     return undefined;
   }
   const handle = yield* wait(layer.backend.opendir(OVERLAY, directory));

@@ -15,6 +15,7 @@ import type { VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf } from "./attribute-change.js";
 import { copyUp } from "./copy-up.js";
 import { readEntries } from "./directory-entries.js";
+import { markHolder } from "./guest-whiteouts.js";
 import { countedWithCopy, linkUp, nameRemoved } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
@@ -167,16 +168,26 @@ function hasBelow({ isCopy, lowers }: OverlayNode): boolean {
   return isCopy || lowers.length > 0;
 }
 
-/** Directories that receive copies of lower files are marked. */
+/** Directories that receive copies of lower files, or whiteouts of the guest, are marked. */
 function* markDirectories(
   overlay: Overlay,
   upper: UpperLayer,
   { from, to, source, target, exchange }: Move,
 ): Steps<Status> {
-  const status = hasBelow(source) ? yield* markImpure(overlay, upper, to.parent) : 0;
-  return status >= 0 && exchange && target !== undefined && hasBelow(target)
-    ? yield* markImpure(overlay, upper, from.parent)
+  const status = yield* markReceiver(overlay, upper, source, to.parent);
+  return status >= 0 && exchange && target !== undefined
+    ? yield* markReceiver(overlay, upper, target, from.parent)
     : status;
+}
+
+function* markReceiver(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  directory: OverlayNode,
+): Steps<Status> {
+  const status = hasBelow(node) ? yield* markImpure(overlay, upper, directory) : 0;
+  return status >= 0 && node.isGuestWhiteout ? yield* markHolder(overlay, upper, directory) : status;
 }
 
 function* swap(overlay: Overlay, upper: UpperLayer, { from, to, source, target }: Move): Steps<Status> {

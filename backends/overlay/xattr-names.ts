@@ -16,6 +16,10 @@ export class XattrNames {
   readonly upper: string;
   /** The inode number of a copy whose origin has no name; Linux does not know it. */
   readonly number: string;
+  /** Marks a directory that may hold whiteouts of an overlay in the guest; Linux does not know it. */
+  readonly nested: string;
+  /** Such a whiteout: the mark of a whiteout, escaped. */
+  readonly guestWhiteout: string;
   readonly #prefix: string;
   readonly #escaped: string;
 
@@ -31,6 +35,8 @@ export class XattrNames {
     this.metacopy = `${prefix}metacopy`;
     this.nlink = `${prefix}nlink`;
     this.upper = `${prefix}upper`;
+    this.nested = `${prefix}nested`;
+    this.guestWhiteout = `${this.#escaped}whiteout`;
     this.number = `${prefix}ino`;
   }
 

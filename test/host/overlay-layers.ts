@@ -62,12 +62,12 @@ export class Layers {
   }
 
   /** Runs `use` with the overlay mounted by the kernel. */
-  mountedByKernel<T>(use: (path: string) => T): T {
+  mountedByKernel<T>(use: (path: string) => T, more = ""): T {
     const target = join(this.directory, "kernel");
     mkdirSync(target, { recursive: true });
     mkdirSync(this.work, { recursive: true });
     const layers = `lowerdir=${this.lowers.join(":")},upperdir=${this.upper},workdir=${this.work}`;
-    const options = `${layers},index=on,redirect_dir=on`;
+    const options = `${layers},index=on,redirect_dir=on${more}`;
     execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", target]);
     try {
       return use(target);

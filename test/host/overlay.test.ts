@@ -247,9 +247,57 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
       expect(attributes(directory)).toContain('trusted.overlay.opaque="y"');
       expect(attributes(directory)).not.toContain("origin");
       expect(names(directory)).toEqual(["x"]);
-      expect(() => whiteout(join(share, "device"))).toThrow();
     });
     await layers.mounted((share) => expect(names(join(share, "directory"))).toEqual(["x"]));
+  });
+
+  test("can be the upper layer of an overlay in the guest, whose whiteouts are not its own", async () => {
+    const layers = new Layers(1);
+    layers.lower(0, "file");
+    const nested = join(layers.directory, "nested");
+    const below = join(layers.directory, "below");
+    for (const path of [nested, below, join(below, "directory")]) mkdirSync(path);
+    for (const path of ["deleted", "renamed", "directory/x"]) writeFileSync(join(below, path), path);
+    const mountNested = (share: string, use: () => void) => {
+      const [upper, work] = [join(share, "upper"), join(share, "work")];
+      for (const path of [upper, work]) mkdirSync(path, { recursive: true });
+      const options = `lowerdir=${below},upperdir=${upper},workdir=${work}`;
+      execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", nested]);
+      try {
+        use();
+      } finally {
+        execFileSync("umount", [nested]);
+      }
+    };
+    const args = layers.args("--cache", "never");
+    await layers.mounted((share) => {
+      mountNested(share, () => {
+        unlinkSync(join(nested, "deleted"));
+        renameSync(join(nested, "renamed"), join(nested, "new-name"));
+        rmSync(join(nested, "directory"), { recursive: true });
+        mkdirSync(join(nested, "directory"));
+        expect(names(nested)).toEqual(["directory", "new-name"]);
+      });
+      expect(isWhiteout(join(share, "upper/deleted"))).toBe(true);
+    }, args);
+    await layers.mounted((share) => {
+      expect(names(join(share, "upper"))).toEqual(["deleted", "directory", "new-name", "renamed"]);
+      expect(isWhiteout(join(share, "upper/renamed"))).toBe(true);
+      mountNested(share, () => {
+        expect(names(nested)).toEqual(["directory", "new-name"]);
+        expect(names(join(nested, "directory"))).toEqual([]);
+      });
+    }, args);
+  });
+
+  test("refuses to read a copy of the kernel's that has attributes only", async () => {
+    const layers = new Layers(1);
+    layers.lower(0, "file", "data");
+    layers.mountedByKernel((share) => chmodSync(join(share, "file"), 0o600), ",metacopy=on");
+    await layers.mounted((share) => {
+      expect(statSync(join(share, "file")).mode & 0o7777).toBe(0o600);
+      expect(() => readFileSync(join(share, "file"))).toThrow("EIO");
+    });
   });
 
   test("is the same to the kernel, and the kernel's to us", async () => {

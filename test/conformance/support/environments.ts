@@ -16,8 +16,8 @@ export type BackendName = "passthrough" | "memory" | "overlay" | "overlay-memory
 export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
   passthrough: ["hugeFiles", "largeXattrs"],
   memory: [],
-  overlay: ["hugeFiles", "largeXattrs", "renameWhiteout"],
-  "overlay-memory": ["renameWhiteout"],
+  overlay: ["hugeFiles", "largeXattrs"],
+  "overlay-memory": [],
 };
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange"];

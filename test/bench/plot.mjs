@@ -7,7 +7,7 @@ const COLOURS = ["#1f6feb", "#d97706", "#6b7280", "#059669"];
 const STYLE = "font-family='system-ui, sans-serif' font-size='12' fill='#57606a'";
 
 /** @param {string} text */
-function escape(text) {
+function escapeText(text) {
   return text.replace(/&/g, "&amp;").replace(/</g, "&lt;");
 }
 
@@ -46,12 +46,13 @@ function frame({ title, names, height, most, unit }, body) {
   const legend = names.map((name, index) => {
     const x = MARGIN.left + index * 240;
     const colour = COLOURS[index % COLOURS.length];
-    return `<rect x='${x}' y='26' width='10' height='10' fill='${colour}'/><text x='${x + 16}' y='35'>${escape(name)}</text>`;
+    return `<rect x='${x}' y='26' width='10' height='10' fill='${colour}'/><text x='${x + 16}' y='35'>${escapeText(name)}</text>`;
   });
   return [
-    `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ${WIDTH} ${height}' ${STYLE}>`,
+    `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ${WIDTH} ${height}' role='img' ${STYLE}>`,
+    `<title>${escapeText(title)}</title>`,
     `<rect width='${WIDTH}' height='${height}' fill='#ffffff'/>`,
-    `<text x='${MARGIN.left}' y='16' font-size='14' fill='#1f2328'>${escape(title)}</text>`,
+    `<text x='${MARGIN.left}' y='16' font-size='14' fill='#1f2328'>${escapeText(title)}</text>`,
     ...legend,
     ...lines,
     body,
@@ -76,10 +77,10 @@ export function barChart({ title, names, groups, unit = "" }) {
     const drawn = group.values.map((value, which) =>
       value === null
         ? ""
-        : `<rect x='${at(x + which * width)}' y='${at(bottom - value * scale)}' width='${at(width - 1)}' height='${at(value * scale)}' fill='${COLOURS[which % COLOURS.length]}'><title>${escape(group.label)}: ${value}${unit}</title></rect>`,
+        : `<rect x='${at(x + which * width)}' y='${at(bottom - value * scale)}' width='${at(width - 1)}' height='${at(value * scale)}' fill='${COLOURS[which % COLOURS.length]}'><title>${escapeText(group.label)}: ${value}${unit}</title></rect>`,
     );
     const middle = at(x + step * 0.4);
-    const name = `<text transform='translate(${middle},${bottom + 12}) rotate(-35)' text-anchor='end' font-size='10'>${escape(group.label)}</text>`;
+    const name = `<text transform='translate(${middle},${bottom + 12}) rotate(-35)' text-anchor='end' font-size='10'>${escapeText(group.label)}</text>`;
     return drawn.join("") + name;
   });
   const one = at(bottom - scale);
@@ -116,7 +117,7 @@ export function lineChart({ title, names, labels, lines, unit = "" }) {
   });
   const axis = labels.map(
     (text, index) =>
-      `<text x='${at(MARGIN.left + index * step)}' y='${height - 20}' text-anchor='middle'>${escape(text)}</text>`,
+      `<text x='${at(MARGIN.left + index * step)}' y='${height - 20}' text-anchor='middle'>${escapeText(text)}</text>`,
   );
   return frame({ title, names, height, most, unit }, [...drawn, ...axis].join("\n"));
 }

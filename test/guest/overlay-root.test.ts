@@ -108,10 +108,10 @@ describe.skipIf(process.getuid?.() !== 0)("guests whose root is an overlay", () 
       );
       await run(
         machine,
-        "cd /nested/merged && echo 2 >>d/f && mkdir e && mv d/f e/f && rmdir d && mkdir d && echo 3 >d/g",
+        "cd /nested/merged && echo 2 >>d/f && mkdir e && echo 4 >e/h && rm d/f && rmdir d && mkdir d && echo 3 >d/g",
       );
-      expect(await run(machine, "cd /nested/merged && find . | sort && cat e/f d/g")).toBe(
-        ".\n./d\n./d/g\n./e\n./e/f\n1\n2\n3",
+      expect(await run(machine, "cd /nested/merged && find . | sort && cat e/h d/g")).toBe(
+        ".\n./d\n./d/g\n./e\n./e/h\n4\n3",
       );
       await run(machine, "umount /nested/merged && cat /nested/lower/d/f | grep -qx 1");
       await run(

@@ -189,8 +189,8 @@ const names = [
     .map(([target, path]) =>
       operation(`symlink ${target} ${path}`, (root) => fs.symlinkSync(target, join(root, path))),
     ),
+  // Not a device 0:0: the kernel refuses it, and ours keeps it for overlays in a guest.
   fc
-    // A device 0:0 is left out: the kernel refuses it, we keep it for an overlay in the guest.
     .tuple(anyPath, fc.constantFrom<[number, number]>([S_IFIFO, 0], [S_IFCHR, 0x103]))
     .map(([path, [type, rdev]]) =>
       operation(`mknod ${path} ${type.toString(8)} ${rdev}`, (root) =>

@@ -98,6 +98,8 @@ describe.skipIf(whyNoHostMounts() !== undefined).each<[string, Implementation, I
     const mounted = await implementation.mount(layers);
     try {
       return describeTree(mounted.path, trees);
+    } catch (cause) {
+      throw new Error(`${implementation.name} on ${layers.upper}: ${cause}`, { cause });
     } finally {
       await mounted.close();
     }

@@ -31,7 +31,7 @@ export class DiskPatience {
   }
 
   /** Whether looking the name up might hold up the rest. */
-  isTried(parent: PassthroughNode, name: string): boolean {
+  mayHoldUp(parent: PassthroughNode, name: string): boolean {
     if (this.#slowUntil === 0) {
       return false;
     }

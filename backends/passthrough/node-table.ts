@@ -120,11 +120,7 @@ export class NodeTable {
     if (status < 0) {
       return status;
     }
-    let node = this.match(identityOf(posix.attr, this.#seen));
-    if (node?.retained && this.pin(node) < 0) {
-      // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
-      node = undefined;
-    }
+    const node = this.#living(identityOf(posix.attr, this.#seen));
     return node === undefined
       ? this.found(parent, name, posix.openPath(directory, name))
       : this.#entry(parent, name, node);
@@ -139,7 +135,7 @@ export class NodeTable {
     if (medium === Medium.MEMORY) {
       return this.lookup(parent, name);
     }
-    if (!this.#patience.isTried(parent, name)) {
+    if (!this.#patience.mayHoldUp(parent, name)) {
       return this.#patience.time(() => this.lookup(parent, name));
     }
     const directory = this.pin(parent);
@@ -206,6 +202,24 @@ export class NodeTable {
     return this.createdUnnamed(fd);
   }
 
+  /**
+   * The node of a directory that was just created in one that is pinned; leaves its attributes in `posix.attr`. What is
+   * made or removed in it, and removing it, takes a descriptor: it gets it at once.
+   */
+  createdDirectory(parent: PassthroughNode, name: string): Result<PassthroughNode> {
+    const path = posix.openPath(parent.path, name);
+    if (path < 0) {
+      const status = posix.statAt(parent.path, name);
+      return status < 0 ? status : this.created(parent, name);
+    }
+    const former = this.#nodes.get(identityOf(posix.attr, this.#seen));
+    if (former !== undefined && !former.isHeld) {
+      // A deleted one's, even if both were born within one tick of the clock.
+      this.#drop(former);
+    }
+    return this.found(parent, name, path);
+  }
+
   /** The node of an open file that was just created without a name. */
   createdUnnamed(fd: number): Result<PassthroughNode> {
     return this.#adopt(this.limited(posix.reopenPath(fd)));
@@ -230,6 +244,13 @@ export class NodeTable {
     }
     this.#drop(node);
     return undefined;
+  }
+
+  /** As match. Leaves what it finds, or something else, in `posix.attr` where it has to look closer. */
+  #living(seen: Identity): PassthroughNode | undefined {
+    const node = this.match(seen);
+    // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
+    return node?.retained && this.pin(node) < 0 ? undefined : node;
   }
 
   /** The node's O_PATH descriptor, opened if need be. */
@@ -393,6 +414,10 @@ export class NodeTable {
     // Between a look and the opening the host may have put another file there.
     const known = this.match(identityOf(posix.attr, this.#seen));
     if (known === undefined) {
+      return this.addOpened(path);
+    }
+    if (known.retained && this.pin(known) < 0) {
+      posix.stat(path);
       return this.addOpened(path);
     }
     if (known.path < 0) {

@@ -261,7 +261,7 @@ export class PassthroughBackend extends HandleOperations {
     }
     const bits = maskedMode(caller, directory, mode);
     const made = posix.makeDirectory(directory, name, bits, uid, gid, supplementaryGroup);
-    return this.#created(made, parent, name, out);
+    return made < 0 ? made : this.#give(this.nodes.createdDirectory(parent, name), out);
   }
 
   override symlink(

@@ -67,8 +67,8 @@ napi_value MakeDirectory(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   if (Refused(name)) return call.Return(-EINVAL);
-  return call.Return(posix::MakeDirectory(call.Fd(0), name.get(), call.Uint32(2) & 07777,
-                                          call.Caller(3), call.attributes()));
+  return call.Return(
+      posix::MakeDirectory(call.Fd(0), name.get(), call.Uint32(2) & 07777, call.Caller(3)));
 }
 
 // makeNode(directory, name, mode, device, uid, gid, group)

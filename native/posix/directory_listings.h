@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -45,6 +46,7 @@ class DirectoryListings {
   std::list<Listing> listings_;  // the last used first
   std::map<Inode, std::list<Listing>::iterator> by_inode_;
   size_t bytes_ = 0;
+  std::unique_ptr<std::byte[]> scratch_;  // where directories are read
 };
 
 }  // namespace gateway::posix

@@ -141,11 +141,8 @@ int OpenTemporary(int directory, int flags, mode_t mode, const Identity& caller,
   return WithAttributes(fd, out);
 }
 
-int MakeDirectory(int directory, const char* name, mode_t mode, const Identity& caller,
-                  AttrWords out) noexcept {
-  const int made =
-      CreateAs(caller, [=] { return static_cast<long>(mkdirat(directory, name, mode)); });
-  return made < 0 ? made : StatAt(directory, name, out);
+int MakeDirectory(int directory, const char* name, mode_t mode, const Identity& caller) noexcept {
+  return CreateAs(caller, [=] { return static_cast<long>(mkdirat(directory, name, mode)); });
 }
 
 int MakeNode(int directory, const char* name, mode_t mode, uint32_t device, const Identity& caller,

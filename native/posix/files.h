@@ -34,14 +34,15 @@ namespace gateway::posix {
 // has side effects on the host. `kill_suidgid` lets O_TRUNC clear setuid and setgid.
 [[nodiscard]] int Reopen(int fd, int flags, bool kill_suidgid = false) noexcept;
 
-// Creations, as `caller`, with the attributes of what is there afterwards.
+// Creations, as `caller`.
+[[nodiscard]] int MakeDirectory(int directory, const char* name, mode_t mode,
+                                const Identity& caller) noexcept;
+// These with the attributes of what is there afterwards.
 [[nodiscard]] int OpenCreate(int directory, const char* name, int flags, mode_t mode,
                              const Identity& caller, AttrWords out) noexcept;
 // A file without a name (O_TMPFILE), which Link can give one unless `flags` has O_EXCL.
 [[nodiscard]] int OpenTemporary(int directory, int flags, mode_t mode, const Identity& caller,
                                 AttrWords out) noexcept;
-[[nodiscard]] int MakeDirectory(int directory, const char* name, mode_t mode,
-                                const Identity& caller, AttrWords out) noexcept;
 [[nodiscard]] int MakeNode(int directory, const char* name, mode_t mode, uint32_t device,
                            const Identity& caller, AttrWords out) noexcept;
 [[nodiscard]] int MakeSymlink(int directory, const char* name, const char* target,

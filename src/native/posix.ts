@@ -115,7 +115,6 @@ interface PosixBinding {
     group: number,
   ): number;
 
-  /** attr */
   makeDirectory(
     directory: number,
     name: string,

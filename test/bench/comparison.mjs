@@ -78,7 +78,7 @@ export async function run(args) {
   const timing = ["--rounds", values.rounds, "--seconds", values.seconds];
   let errors = 0;
   for (const setting of settings) {
-    const servers = [OURS[setting.row], ...peers];
+    const servers = [OURS[setting.row], ...(setting.alone === true ? [] : peers)];
     console.log(`\n${titleOf(setting)}`);
     printHead(servers);
     const rounds = Number(values.rounds) * servers.length;

@@ -12,6 +12,7 @@ import { MEMORY, PASSTHROUGH } from "./servers.mjs";
  * @property {readonly string[]} [ops] All classes unless given.
  * @property {number} [entries] Of the directory that is listed.
  * @property {number} [files] That the server has to remember.
+ * @property {boolean} [alone] Without peers.
  */
 
 /** Our server for each row. */
@@ -48,7 +49,7 @@ export const PLANS = {
       depth,
       ops: ["getattr", "lookup-hit", "read4k"],
     })),
-  /** Throughput against the number of queues. */
+  /** Throughput against the number of queues, of which the virtiofsds have one. */
   queues: () =>
     [1, 2, 4].map((queues) => ({
       row: "tmpfs",
@@ -56,6 +57,7 @@ export const PLANS = {
       wait: "event",
       queues,
       ops: ["getattr", "read4k"],
+      alone: true,
     })),
   /** Cost of a lookup against the number of files that the guest knows. */
   cached: () =>

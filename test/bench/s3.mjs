@@ -38,6 +38,10 @@ const RANDOM_BYTES = 128 * 1024;
 const RANDOM_READS = 200;
 const SMALL_BYTES = 4096;
 const START_TIMEOUT_MS = 30_000;
+/** Some write back first. */
+const END_TIMEOUT_MS = 60_000;
+
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = "true";
 
 const { values } = parseArgs({
   options: {
@@ -79,8 +83,7 @@ const CONTESTANTS = [
   {
     name: "ours",
     start: ({ work, mount, cache, endpoint, bucket }) => {
-      const socket = join(work, "socket");
-      rmSync(socket, { force: true });
+      const socket = join(mkdtempSync(join(work, "socket-")), "socket");
       const server = run(process.execPath, [
         ...[
           join(ROOT, "bin/virtiofs-gateway"),
@@ -170,8 +173,10 @@ class Mounted {
     }
     spawnSync("umount", ["-l", this.setting.mount]);
     for (const child of this.#processes) {
-      if (child.exitCode === null) await Promise.race([once(child, "exit"), delay(20_000)]);
-      child.kill();
+      const exited = child.exitCode === null ? once(child, "exit") : undefined;
+      const timer = setTimeout(() => child.kill(), END_TIMEOUT_MS);
+      await exited;
+      clearTimeout(timer);
     }
     this.#processes = [];
   }

@@ -35,6 +35,8 @@ export class StagingShare {
       endpoint: server.endpoint,
       pathStyle: true,
       credentials: TEST_CREDENTIALS,
+      // A loaded machine is slow, but nothing is asked twice for it.
+      timeoutMs: 60_000,
       ...(deadlineMs !== undefined && { deadlineMs }),
     });
     const honoured = await store.probe("scratch/");
@@ -114,7 +116,7 @@ export async function contents(file: StagedFile): Promise<Buffer> {
 
 /** Resolves as soon as the condition holds. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 15_000; !(await condition()); ) {
+  for (const end = Date.now() + 60_000; !(await condition()); ) {
     if (Date.now() > end) throw new Error("it does not happen");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -77,7 +77,7 @@ describe("parseShareConfig", () => {
     [{ ...host, readonly: "yes" }, 'readonly: expected true or false, got "yes"'],
     [{ ...host, sharedDir: "" }, 'sharedDir: expected a path, got ""'],
     [{ ...host, socketPath: "a\0b" }, 'socketPath: expected a path without NUL, got "a\\u0000b"'],
-    [{ ...host, backend: "tape" }, 'backend: expected one of passthrough, memory, overlay, got "tape"'],
+    [{ ...host, backend: "tape" }, 'backend: expected one of passthrough, memory, overlay, s3, got "tape"'],
     [{ backend: "passthrough", socketPath: "s" }, "sharedDir is required with backend passthrough"],
     [{ backend: "memory" }, "socketPath is required"],
     [{ ...host, size: "1G" }, "size: belongs to backend memory, not to backend passthrough"],

@@ -46,6 +46,7 @@
         "native/napi/posix_handle_binding.cc",
         "native/napi/posix_job_binding.cc",
         "native/napi/posix_metadata_binding.cc",
+        "native/napi/posix_slow_binding.cc",
         "native/posix/attributes.cc",
         "native/posix/credentials.cc",
         "native/posix/directory_listings.cc",

@@ -2,7 +2,7 @@
 // `npm test`: sets up what is missing, checks types, runs the tests and ends with their counts.
 //
 //   npm test                       all groups
-//   npm test -- unit host          these groups: unit, integration, guest, host, conformance
+//   npm test -- unit host          these groups: unit, integration, s3, guest, host, conformance
 //   npm test -- unit size          files of these groups whose path contains "size"
 
 import { spawnSync } from "node:child_process";
@@ -10,12 +10,13 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ensureRadosgw } from "./setup/radosgw.mjs";
 import { ensureSetupOrExit } from "./setup.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const GROUPS = ["unit", "integration", "guest", "host", "conformance"];
+const GROUPS = ["unit", "integration", "s3", "guest", "host", "conformance"];
 /** Groups that need packages of their own. */
-const PACKAGE_SETS = /** @type {const} */ (["guest", "host", "conformance"]);
+const PACKAGE_SETS = /** @type {const} */ (["s3", "guest", "host", "conformance"]);
 
 /** @typedef {{passed: number, failed: number, skipped: number}} Counts */
 
@@ -90,6 +91,7 @@ function main() {
   const chosen = groups.length === 0 ? GROUPS : groups;
   ensureSetupOrExit({ apt: ["build", ...PACKAGE_SETS.filter((set) => chosen.includes(set))] });
 
+  if (chosen.includes("s3")) ensureRadosgw();
   const typesHold = runTool("typescript/bin/tsc", []) === 0;
   const counts = runTests(chosen, filters);
   if (!typesHold) {

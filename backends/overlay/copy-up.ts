@@ -11,7 +11,6 @@ import {
 } from "../../src/vfs/attributes.js";
 import {
   type Awaitable,
-  EEXIST,
   ENOSYS,
   EOPNOTSUPP,
   EPERM,
@@ -22,6 +21,7 @@ import {
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf, timesOf } from "./attribute-change.js";
 import { copyData } from "./copy-data.js";
+import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
 import { markImpure, markOrigin, originOf } from "./origin.js";
@@ -79,10 +79,17 @@ function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bi
   if (typeof made === "number") {
     return made;
   }
-  const origin = yield* originOf({ layer, node: lower });
+  const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
+  const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
   const filled = yield* fill(overlay, upper, node, made, attr, size);
-  const complete = filled < 0 ? filled : yield* markOrigin(overlay, upper, made.node, node, origin);
-  const published = complete < 0 ? complete : yield* publish(overlay, upper, node, made.node, workName);
+  const complete =
+    filled < 0 || node.isAlias ? filled : yield* markOrigin(overlay, upper, made.node, node, origin);
+  const published =
+    complete < 0
+      ? complete
+      : links > 1 && upper.index !== undefined && origin !== undefined
+        ? yield* publishIndexed(overlay, upper, node, made.node, workName, origin, links)
+        : yield* publish(overlay, upper, node, made.node, workName);
   if (made.handle !== undefined) {
     yield* wait(upper.backend.discard(made.handle));
   }
@@ -212,6 +219,62 @@ function* copyXattrs(overlay: Overlay, upper: UpperLayer, node: OverlayNode, mad
   return 0;
 }
 
+/** Gives the copy of a file with several names its place in the index, and one of its names. */
+function* publishIndexed(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  made: VfsNode,
+  workName: string,
+  origin: Buffer,
+  links: number,
+): Steps<Status> {
+  const { backend, work, index } = upper;
+  const marked = yield* wait(upper.setXattr(made, overlay.names.nlink, Buffer.from("L+0")));
+  if (marked < 0 || index === undefined) {
+    return marked;
+  }
+  const indexed = yield* wait(
+    backend.rename(OVERLAY, work, workName, index, indexName(origin), RENAME_NOREPLACE),
+  );
+  if (indexed < 0) {
+    return indexed;
+  }
+  node.extraLinks = links - 1;
+  yield* takeCopy(overlay, upper, node, made);
+  const [place] = node.places;
+  return place === undefined
+    ? yield* writeLinks(overlay, upper, node)
+    : yield* keepTimes(upper, place.parent, () => linkUp(overlay, upper, node, place));
+}
+
+/** Does something that changes a directory of the upper layer, which nobody is to see from its times. */
+function* keepTimes(
+  upper: UpperLayer,
+  { upper: directory }: OverlayNode,
+  change: () => Steps<Status>,
+): Steps<Status> {
+  if (directory === undefined) {
+    return 0;
+  }
+  const before = attrRecord();
+  const known = yield* wait(upper.backend.getattr(OVERLAY, directory, undefined, before));
+  const status = known < 0 ? known : yield* change();
+  if (status >= 0) {
+    yield* wait(upper.backend.setattr(OVERLAY, directory, undefined, timesOf(before), attrRecord()));
+  }
+  return status;
+}
+
+/** Makes the copy the node's file, for those who have it open too. */
+function* takeCopy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<void> {
+  node.isCopy = true;
+  overlay.nodes.copiedUp(node, made);
+  for (const handle of node.handles) {
+    yield* handle.moveTo(upper, made);
+  }
+}
+
 /** Gives the copy its name, unless the file was deleted meanwhile, and makes it the node's file. */
 function* publish(
   overlay: Overlay,
@@ -230,21 +293,12 @@ function* publish(
     if (marked < 0) {
       return marked;
     }
-    const before = attrRecord();
-    const known = yield* wait(backend.getattr(OVERLAY, parent, undefined, before));
-    const moved =
-      known < 0
-        ? known
-        : yield* wait(backend.rename(OVERLAY, work, workName, parent, place.name, RENAME_NOREPLACE));
+    const rename = () => wait(backend.rename(OVERLAY, work, workName, parent, place.name, RENAME_NOREPLACE));
+    const moved = yield* keepTimes(upper, place.parent, rename);
     if (moved < 0) {
-      return moved === -EEXIST ? -EROFS : moved;
+      return moved;
     }
-    yield* wait(backend.setattr(OVERLAY, parent, undefined, timesOf(before), attrRecord()));
   }
-  node.isCopy = true;
-  overlay.nodes.copiedUp(node, made);
-  for (const handle of node.handles) {
-    yield* handle.moveTo(upper, made);
-  }
+  yield* takeCopy(overlay, upper, node, made);
   return 0;
 }

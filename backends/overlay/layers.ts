@@ -20,6 +20,8 @@ export interface UpperSource extends LayerSource {
    * system, outside the layer's root, and of this overlay alone. Called after {@link LayerSource.open}.
    */
   openWork(): Awaitable<VfsNode>;
+  /** The directory beside it where copies of files with several names are kept; undefined: each name is copied apart. */
+  openIndex(): Awaitable<VfsNode | undefined>;
 }
 
 /** In whose name the overlay looks into its layers and moves things between them. */
@@ -125,12 +127,17 @@ export interface LayerNode {
 /** The layer that takes the changes, with its work directory. */
 export class UpperLayer extends Layer {
   readonly work: VfsNode;
+  readonly index: VfsNode | undefined;
   #count = 0;
 
-  constructor(source: UpperSource, root: VfsNode, work: VfsNode) {
+  constructor(source: UpperSource, root: VfsNode, work: VfsNode, index: VfsNode | undefined) {
     super(source, root);
     this.work = work;
+    this.index = index;
     this.retain(work);
+    if (index !== undefined) {
+      this.retain(index);
+    }
   }
 
   /** A name that is free in the work directory. */

@@ -1,6 +1,7 @@
 import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
 import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
+import { readLinks, resolveLinks } from "./hard-links.js";
 import { attrRecord, type Layer, type LayerNode, OVERLAY } from "./layers.js";
 import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
@@ -288,7 +289,8 @@ function* find(
   name: string,
   out: AttrRecord,
 ): Steps<Result<OverlayNode>> {
-  const stack = yield* findStack(overlay, parent, name, out);
+  const found = yield* findStack(overlay, parent, name, out);
+  const stack = typeof found === "number" ? found : yield* resolveLinks(overlay, found, out);
   if (typeof stack === "number") {
     return stack;
   }
@@ -297,6 +299,9 @@ function* find(
     const isCopy = yield* numberFor(overlay, parent, stack, out);
     node = adopt(overlay, stack, out);
     node.isCopy = isCopy;
+    if (isCopy && overlay.upper !== undefined) {
+      yield* readLinks(overlay, overlay.upper, node, found !== stack, out);
+    }
   } else {
     overlay.nodes.drop(stack);
   }

@@ -17,6 +17,8 @@ export interface Stack {
   readonly upper: VfsNode | undefined;
   /** From the top: of a directory all that merge, of anything else at most one. */
   readonly lowers: readonly LayerNode[];
+  /** One of several names of a lower file, each of which is a file of its own here. */
+  readonly isAlias?: boolean;
 }
 
 /**
@@ -40,6 +42,9 @@ export class OverlayNode extends VfsNode implements Stack {
   readonly handles = new Set<OverlayFileHandle>();
   /** The copy-up that is under way. */
   copying: Promise<Status> | undefined;
+  readonly isAlias: boolean;
+  /** Names that a copy in the index shows beyond those that its upper file has. */
+  extraLinks: number | undefined;
   /** It was copied up, in this life of the server or an earlier one. */
   isCopy = false;
   /** The upper directory is marked as holding copies of lower files; undefined while nobody has looked. */
@@ -50,6 +55,7 @@ export class OverlayNode extends VfsNode implements Stack {
     this.type = stack.type;
     this.upper = stack.upper;
     this.lowers = stack.lowers;
+    this.isAlias = stack.isAlias ?? false;
   }
 
   get isDirectory(): boolean {

@@ -113,7 +113,10 @@ export class NodeTable {
   }
 
   /** The node that has what was found in the layers. */
-  known({ upper, lowers }: Stack): OverlayNode | undefined {
+  known({ upper, lowers, isAlias = false }: Stack): OverlayNode | undefined {
+    if (isAlias) {
+      return undefined;
+    }
     if (upper !== undefined) {
       return this.#byUpper.get(upper);
     }
@@ -131,7 +134,7 @@ export class NodeTable {
       layer.retain(lower);
     }
     const [top] = lowers;
-    if (top !== undefined && upper === undefined) {
+    if (top !== undefined && upper === undefined && !node.isAlias) {
       this.#byLower.set(top.node, node);
     }
   }

@@ -1,10 +1,11 @@
+import { getSystemErrorName } from "node:util";
 import { Attr, S_IFDIR } from "../../src/vfs/attributes.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import { attrRecord, Layer, type LayerSource, OVERLAY, UpperLayer, type UpperSource } from "./layers.js";
 import { NodeTable } from "./node-table.js";
 import { Overlay, type OverlaySettings } from "./overlay.js";
 import { run } from "./steps.js";
-import { emptyDirectory } from "./work-directory.js";
+import { prepareWork } from "./work-directory.js";
 import { XattrNames, type XattrNamespace } from "./xattr-names.js";
 
 /** Layers at most, as Linux has it. */
@@ -33,7 +34,7 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
   for (const source of sources) {
     lowers.push(new Layer(source, await source.open()));
   }
-  const upper = upperSource === undefined ? undefined : await openUpper(upperSource);
+  const upper = upperSource === undefined ? undefined : await openUpper(upperSource, options.isVolatile);
   const stack = {
     type: S_IFDIR,
     upper: upper?.root,
@@ -46,7 +47,10 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
   const out = attrRecord();
   const status = await layer.backend.getattr(OVERLAY, node, undefined, out);
   if (status < 0) {
-    throw new GatewayError("environment", `${layer.name}: the root cannot be read: errno ${-status}`);
+    throw new GatewayError(
+      "environment",
+      `${layer.name}: the root cannot be read: ${getSystemErrorName(status)}`,
+    );
   }
   overlay.mapNumber(layer, out);
   root.inoLow = out[Attr.INO] as number;
@@ -54,15 +58,19 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
   return overlay;
 }
 
-async function openUpper(source: UpperSource): Promise<UpperLayer> {
+async function openUpper(source: UpperSource, isVolatile: boolean): Promise<UpperLayer> {
   const root = await source.open();
-  const upper = new UpperLayer(source, root, await source.openWork());
-  const emptied = await run(emptyDirectory(upper, upper.work));
-  if (emptied < 0) {
+  const upper = new UpperLayer(source, root, await source.openWork(), await source.openIndex());
+  const prepared = await run(prepareWork(upper, isVolatile));
+  if (prepared === "lost") {
     throw new GatewayError(
       "environment",
-      `${source.name}: the work directory cannot be emptied: errno ${-emptied}`,
+      `${source.name}: was last used as volatile and not ended properly: what it holds may be incomplete`,
     );
+  }
+  if (prepared < 0) {
+    const reason = getSystemErrorName(prepared);
+    throw new GatewayError("environment", `${source.name}: the work directory cannot be prepared: ${reason}`);
   }
   return upper;
 }

@@ -4,20 +4,14 @@ import {
   Change,
   type FileSystemStatistics,
   S_IFCHR,
-  S_IFLNK,
   S_IFMT,
-  S_IFREG,
 } from "../../src/vfs/attributes.js";
 import type { Backend, BackendCapabilities } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
-  EEXIST,
   EINVAL,
   EISDIR,
-  ELOOP,
-  ENOENT,
   ENOTDIR,
-  ENXIO,
   EPERM,
   EROFS,
   type Result,
@@ -26,25 +20,23 @@ import {
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import { KeyedLocks } from "../../src/vfs/keyed-locks.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { attributes, give } from "./attributes.js";
 import { copyUp } from "./copy-up.js";
 import { create, type Maker } from "./creation.js";
 import { OverlayDirectoryHandle } from "./directory-listing.js";
 import { OverlayFileHandle } from "./file-handle.js";
-import { type Layer, OVERLAY } from "./layers.js";
+import { createFile, createTemporary, openFile } from "./file-opener.js";
 import { link } from "./link.js";
-import { adopt, lookup } from "./lookup.js";
+import { lookup } from "./lookup.js";
 import type { OverlayNode } from "./merged-node.js";
 import { type OverlayOptions, openLayers } from "./open-layers.js";
 import type { Overlay } from "./overlay.js";
 import { remove } from "./removal.js";
 import { rename } from "./rename.js";
-import { andThen, run, type Steps, wait } from "./steps.js";
+import { andThen, run, type Steps } from "./steps.js";
+import { finishVolatile } from "./work-directory.js";
 import { XattrOperations } from "./xattr-operations.js";
 
-const O_ACCMODE = 3;
-const O_EXCL = 0o200;
-const O_TRUNC = 0o1000;
-const O_NOATIME = 0o1000000;
 const W_OK = 2;
 
 /**
@@ -85,7 +77,10 @@ export class OverlayBackend extends XattrOperations {
   }
 
   override async stop(): Promise<void> {
-    const { upper, lowers } = this.#options;
+    const { upper, lowers, isVolatile } = this.#options;
+    if (isVolatile && this.#overlay?.upper !== undefined) {
+      await run(finishVolatile(this.#overlay.upper));
+    }
     for (const { backend } of [...(upper === undefined ? [] : [upper]), ...lowers]) {
       await backend.stop();
     }
@@ -116,7 +111,9 @@ export class OverlayBackend extends XattrOperations {
       return -ENOTDIR;
     }
     const parent = directory.places[0]?.parent ?? this.overlay.nodes.root;
-    return andThen(this.#attributes(parent, undefined, out), (status) => give(status < 0 ? status : parent));
+    return andThen(attributes(this.overlay, parent, undefined, out), (status) =>
+      give(status < 0 ? status : parent),
+    );
   }
 
   override getattr(
@@ -125,7 +122,7 @@ export class OverlayBackend extends XattrOperations {
     handle: VfsHandle | undefined,
     out: AttrRecord,
   ): Awaitable<Status> {
-    return this.#attributes(node as OverlayNode, handle, out);
+    return attributes(this.overlay, node as OverlayNode, handle, out);
   }
 
   override setattr(
@@ -251,7 +248,7 @@ export class OverlayBackend extends XattrOperations {
   }
 
   override open(caller: Caller, node: VfsNode, flags: number): Awaitable<Result<VfsHandle>> {
-    return this.#open(caller, node as OverlayNode, flags);
+    return openFile(this.overlay, caller, node as OverlayNode, flags);
   }
 
   override create(
@@ -263,49 +260,10 @@ export class OverlayBackend extends XattrOperations {
     out: AttrRecord,
   ): Awaitable<Result<VfsHandle>> {
     const directory = parent as OverlayNode;
-    return this.#alone([directory], this.#createFile(caller, directory, name, flags, mode, out));
-  }
-
-  *#createFile(
-    caller: Caller,
-    parent: OverlayNode,
-    name: string,
-    flags: number,
-    mode: number,
-    out: AttrRecord,
-  ): Steps<Result<VfsHandle>> {
-    const { overlay } = this;
-    const found = yield* wait(lookup(overlay, parent, name, out));
-    if (typeof found !== "number") {
-      return (flags & O_EXCL) !== 0 ? -EEXIST : yield* this.#openExisting(caller, found, flags, out);
-    }
-    if (found !== -ENOENT || overlay.upper === undefined) {
-      return found === -ENOENT ? -EROFS : found;
-    }
-    const { upper } = overlay;
-    const make: Maker<VfsHandle> = (directory, as) =>
-      upper.backend.create(caller, directory, as, flags | O_EXCL, mode, out);
-    const created = yield* create(overlay, parent, name, make, ({ node }) => node, out);
-    if (typeof created === "number") {
-      return created;
-    }
-    give(created.node);
-    return new OverlayFileHandle(created.node, upper, created.made);
-  }
-
-  *#openExisting(
-    caller: Caller,
-    node: OverlayNode,
-    flags: number,
-    out: AttrRecord,
-  ): Steps<Result<VfsHandle>> {
-    const handle = yield* wait(this.#open(caller, node, flags));
-    if (typeof handle === "number") {
-      return handle;
-    }
-    give(node);
-    yield* wait(this.#attributes(node, undefined, out));
-    return handle;
+    return this.#alone(
+      [directory],
+      createFile(this.overlay, caller, { parent: directory, name }, flags, mode, out),
+    );
   }
 
   override tmpfile(
@@ -315,30 +273,7 @@ export class OverlayBackend extends XattrOperations {
     mode: number,
     out: AttrRecord,
   ): Awaitable<Result<VfsHandle>> {
-    return run(this.#temporary(caller, parent as OverlayNode, flags, mode, out));
-  }
-
-  *#temporary(
-    caller: Caller,
-    parent: OverlayNode,
-    flags: number,
-    mode: number,
-    out: AttrRecord,
-  ): Steps<Result<VfsHandle>> {
-    const { overlay } = this;
-    const ready = yield* wait(copyUp(overlay, parent));
-    if (ready < 0 || overlay.upper === undefined || parent.upper === undefined) {
-      return ready < 0 ? ready : -EROFS;
-    }
-    const made = yield* wait(overlay.upper.backend.tmpfile(caller, parent.upper, flags, mode, out));
-    if (typeof made === "number") {
-      return made;
-    }
-    overlay.mapNumber(overlay.upper, out);
-    const node = adopt(overlay, { type: S_IFREG, upper: made.node, lowers: [] }, out);
-    overlay.present(node, out);
-    give(node);
-    return new OverlayFileHandle(node, overlay.upper, made);
+    return run(createTemporary(this.overlay, caller, parent as OverlayNode, flags, mode, out));
   }
 
   override opendir(_caller: Caller, node: VfsNode): Result<VfsHandle> {
@@ -356,46 +291,6 @@ export class OverlayBackend extends XattrOperations {
     }
     const { layer, node: real } = this.overlay.real(node as OverlayNode);
     return layer.backend.access(caller, real, mask);
-  }
-
-  #open(caller: Caller, node: OverlayNode, flags: number): Awaitable<Result<VfsHandle>> {
-    if (!node.isRegular) {
-      return node.isDirectory ? -EISDIR : node.type === S_IFLNK ? -ELOOP : -ENXIO;
-    }
-    const truncates = (flags & O_TRUNC) !== 0;
-    if (!truncates && (flags & O_ACCMODE) === 0) {
-      return this.#openReal(caller, node, flags);
-    }
-    return andThen(copyUp(this.overlay, node, truncates ? 0n : undefined), (status) =>
-      status < 0 ? status : this.#openReal(caller, node, flags),
-    );
-  }
-
-  #openReal(caller: Caller, node: OverlayNode, flags: number): Awaitable<Result<VfsHandle>> {
-    const { layer, node: real } = this.overlay.real(node);
-    // Reading a lower layer leaves no traces in it.
-    const wanted = layer === this.overlay.upper ? flags : flags | O_NOATIME;
-    return andThen(layer.backend.open(caller, real, wanted), (opened) =>
-      opened === -EPERM && wanted !== flags
-        ? andThen(layer.backend.open(caller, real, flags), (again) => asHandle(node, layer, again))
-        : asHandle(node, layer, opened),
-    );
-  }
-
-  #attributes(node: OverlayNode, handle: VfsHandle | undefined, out: AttrRecord): Awaitable<Status> {
-    const { layer, node: real } = this.overlay.real(node);
-    const inner = handle instanceof OverlayFileHandle && handle.layer === layer ? handle.inner : undefined;
-    const status = layer.backend.getattr(OVERLAY, real, inner, out);
-    if (status === 0) {
-      this.overlay.present(node, out);
-      return 0;
-    }
-    return andThen(status, (later) => {
-      if (later >= 0) {
-        this.overlay.present(node, out);
-      }
-      return later;
-    });
   }
 
   /** Makes a file that is not opened. */
@@ -428,19 +323,7 @@ export class OverlayBackend extends XattrOperations {
   }
 }
 
-/** The guest may name the node from now on. */
-function give(node: Result<OverlayNode>): Result<OverlayNode> {
-  if (typeof node !== "number") {
-    node.known = true;
-  }
-  return node;
-}
-
 /** The upper layer's handle of an open file, if it has one. */
 function innerOf(overlay: Overlay, handle: OverlayFileHandle): VfsHandle | undefined {
   return handle.layer === overlay.upper ? handle.inner : undefined;
-}
-
-function asHandle(node: OverlayNode, layer: Layer, opened: Result<VfsHandle>): Result<OverlayFileHandle> {
-  return typeof opened === "number" ? opened : new OverlayFileHandle(node, layer, opened);
 }

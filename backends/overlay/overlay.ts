@@ -71,6 +71,9 @@ export class Overlay {
   present(node: OverlayNode, out: AttrRecord): void {
     out[Attr.INO] = node.inoLow;
     out[Attr.INO + 1] = node.inoHigh;
+    if (node.extraLinks !== undefined) {
+      out[Attr.NLINK] = (out[Attr.NLINK] as number) + node.extraLinks;
+    }
     if (node.isMerged) {
       // Nobody counts the subdirectories of all layers; find(1) and others take 1 as "not known".
       out[Attr.NLINK] = 1;

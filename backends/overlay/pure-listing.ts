@@ -118,29 +118,46 @@ function* translate(
       if (end !== position) {
         bytes.copyWithin(end, position, next);
       }
-      const at = (end + prefix) >>> 2;
-      const low = words[at] as number;
-      const high = withHigh(words[at + 1] as number, listing.numberHigh);
-      const type = (words[at + 5] as number) << DIRENT_TYPE_SHIFT;
-      const node =
-        layerNode === undefined ? undefined : yield* nodeOf(overlay, listing, layerNode, type, { low, high });
-      if (node !== undefined) {
-        overlay.nodes.place(node, parent, name);
-        nodes.set(end >>> 2, node);
-      }
-      const shown = node ?? shownAs(overlay, parent, name);
-      setNumber(words, at, shown?.inoLow ?? low, shown?.inoHigh ?? high);
-      if (plus) {
-        if (node === undefined) {
-          words.fill(0, end >>> 2, (end >>> 2) + ATTR_WORD);
-        }
-        setNumber(words, (end >>> 2) + ATTR_WORD + Attr.INO, shown?.inoLow ?? low, shown?.inoHigh ?? high);
-      }
+      yield* present(overlay, listing, parent, name, layerNode, buffer, end, nodes);
       end += next - position;
     }
     position = next;
   }
   return end;
+}
+
+/** Gives the entry at byte `begin` the overlay's node and numbers. */
+function* present(
+  overlay: Overlay,
+  listing: PureListing,
+  parent: OverlayNode,
+  name: string,
+  layerNode: VfsNode | undefined,
+  { words, plus }: DirectoryBuffer,
+  begin: number,
+  nodes: Map<number, VfsNode>,
+): Steps<void> {
+  const at = (begin + (plus ? ENTRY_BYTES : 0)) >>> 2;
+  const low = words[at] as number;
+  const high = withHigh(words[at + 1] as number, listing.numberHigh);
+  const links = plus ? (words[(begin >>> 2) + ATTR_WORD + Attr.NLINK] as number) : 1;
+  const type = (words[at + 5] as number) << DIRENT_TYPE_SHIFT;
+  const node =
+    layerNode === undefined
+      ? undefined
+      : yield* nodeOf(overlay, listing, layerNode, type, { low, high }, links);
+  if (node !== undefined) {
+    overlay.nodes.place(node, parent, name);
+    nodes.set(begin >>> 2, node);
+  }
+  const shown = node ?? shownAs(overlay, parent, name);
+  setNumber(words, at, shown?.inoLow ?? low, shown?.inoHigh ?? high);
+  if (plus) {
+    if (node === undefined) {
+      words.fill(0, begin >>> 2, (begin >>> 2) + ATTR_WORD);
+    }
+    setNumber(words, (begin >>> 2) + ATTR_WORD + Attr.INO, shown?.inoLow ?? low, shown?.inoHigh ?? high);
+  }
 }
 
 function setNumber(words: Uint32Array, at: number, low: number, high: number): void {
@@ -183,6 +200,7 @@ function* nodeOf(
   layerNode: VfsNode,
   type: number,
   number: { readonly low: number; readonly high: number },
+  links: number,
 ): Steps<OverlayNode | undefined> {
   const { layer, isUpper } = listing;
   const at = { layer, node: layerNode };
@@ -192,6 +210,11 @@ function* nodeOf(
   const known = overlay.nodes.known(stack);
   if (known !== undefined) {
     return known;
+  }
+  if (links > 1 && type !== S_IFDIR && !isUpper && overlay.upper !== undefined) {
+    // Its copy may be elsewhere.
+    layer.drop(layerNode);
+    return undefined;
   }
   const mayBeRedirected = !isUpper && type === S_IFDIR && layer !== overlay.lowers.at(-1);
   if (mayBeRedirected && (yield* mark(layer, layerNode, overlay.names.redirect)) !== undefined) {

@@ -1,13 +1,14 @@
-import { S_IFDIR } from "../../src/vfs/attributes.js";
 import { EISDIR, ENOTDIR, ENOTEMPTY, EROFS, type Status } from "../../src/vfs/errno.js";
+import type { VfsNode } from "../../src/vfs/node.js";
 import { copyUp } from "./copy-up.js";
 import { mergedEntries } from "./directory-listing.js";
-import { attrRecord } from "./layers.js";
+import { countedWithCopy, nameRemoved } from "./hard-links.js";
+import { attrRecord, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
 import type { OverlayNode } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
-import { removeUpper } from "./whiteouts.js";
+import { removeUpper, type UpperEntry, upperEntry } from "./whiteouts.js";
 
 /** unlink(2) and, with `isDirectory`, rmdir(2). */
 export function* remove(
@@ -20,7 +21,8 @@ export function* remove(
   if (upper === undefined) {
     return -EROFS;
   }
-  const node = yield* wait(lookup(overlay, parent, name, attrRecord()));
+  const attr = attrRecord();
+  const node = yield* wait(lookup(overlay, parent, name, attr));
   if (typeof node === "number") {
     return node;
   }
@@ -28,17 +30,46 @@ export function* remove(
   if (refused < 0) {
     return refused;
   }
+  if (countedWithCopy(overlay, node, attr)) {
+    const copied = yield* wait(copyUp(overlay, node));
+    if (copied < 0) {
+      return copied;
+    }
+  }
   const hide = yield* lowerShows(overlay, parent, name);
   const ready = typeof hide === "number" ? hide : yield* wait(copyUp(overlay, parent));
   if (typeof hide === "number" || ready < 0 || parent.upper === undefined) {
     return ready;
   }
-  const entry = node.upper === undefined ? "nothing" : node.type === S_IFDIR ? "directory" : "file";
-  const status = yield* removeUpper(upper, parent.upper, name, entry, hide);
-  if (status >= 0) {
-    overlay.nodes.unplace(parent, name);
+  const entry = yield* ownEntry(upper, node, parent.upper, name);
+  if (typeof entry === "number") {
+    return entry;
   }
-  return status;
+  const status = yield* removeUpper(upper, parent.upper, name, entry, hide);
+  if (status < 0) {
+    return status;
+  }
+  const counted = yield* nameRemoved(overlay, upper, node, entry !== "nothing");
+  overlay.nodes.unplace(parent, name);
+  return counted;
+}
+
+/** What the upper layer has of a node under one of its names. */
+function* ownEntry(
+  upper: UpperLayer,
+  node: OverlayNode,
+  parent: VfsNode,
+  name: string,
+): Steps<UpperEntry | number> {
+  if (node.upper === undefined) {
+    return "nothing";
+  }
+  // A copy in the index may have this name in a lower layer only.
+  return node.extraLinks === undefined
+    ? node.isDirectory
+      ? "directory"
+      : "file"
+    : yield* upperEntry(upper, parent, name);
 }
 
 function* whyNot(overlay: Overlay, node: OverlayNode, isDirectory: boolean): Steps<Status> {

@@ -15,6 +15,7 @@ import type { VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf } from "./attribute-change.js";
 import { copyUp } from "./copy-up.js";
 import { readEntries } from "./directory-entries.js";
+import { countedWithCopy, linkUp, nameRemoved } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
 import type { OverlayNode, Place } from "./merged-node.js";
@@ -37,6 +38,8 @@ interface Move {
   readonly source: OverlayNode;
   readonly target: OverlayNode | undefined;
   readonly exchange: boolean;
+  /** The target loses a name, and has others that are counted with its copy. */
+  readonly countsLinks: boolean;
 }
 
 /** renameat2(2) without RENAME_WHITEOUT. */
@@ -62,8 +65,22 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   if (status < 0) {
     return status;
   }
-  for (const node of [from.parent, to.parent, move.source, ...(move.exchange ? [move.target] : [])]) {
+  for (const node of [
+    from.parent,
+    to.parent,
+    move.source,
+    ...(move.exchange || move.countsLinks ? [move.target] : []),
+  ]) {
     status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
+    if (status < 0) {
+      return status;
+    }
+  }
+  for (const [node, place] of [
+    [move.source, from],
+    [move.target, to],
+  ] as const) {
+    status = node === undefined ? 0 : yield* linkUp(overlay, upper, node, place);
     if (status < 0) {
       return status;
     }
@@ -73,10 +90,13 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
     return status;
   }
   status = move.exchange ? yield* swap(overlay, upper, move) : yield* replace(overlay, upper, move);
-  if (status >= 0) {
-    overlay.nodes.moved(from, to, move.exchange);
+  if (status < 0) {
+    return status;
   }
-  return status;
+  const counted =
+    move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
+  overlay.nodes.moved(from, to, move.exchange);
+  return counted;
 }
 
 function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {
@@ -84,7 +104,8 @@ function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Step
   if (typeof source === "number") {
     return source;
   }
-  const found = yield* wait(lookup(overlay, to.parent, to.name, attrRecord()));
+  const attr = attrRecord();
+  const found = yield* wait(lookup(overlay, to.parent, to.name, attr));
   if (typeof found === "number" && found !== -ENOENT) {
     return found;
   }
@@ -93,7 +114,11 @@ function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Step
   if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
     return -EEXIST;
   }
-  return target === undefined && exchange ? -ENOENT : { from, to, source, target, exchange };
+  if (target === undefined && exchange) {
+    return -ENOENT;
+  }
+  const countsLinks = target !== undefined && !exchange && countedWithCopy(overlay, target, attr);
+  return { from, to, source, target, exchange, countsLinks };
 }
 
 /** What Linux refuses, looking at the merged view. */

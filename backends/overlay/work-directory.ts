@@ -43,3 +43,41 @@ function* removeEntry(layer: Layer, parent: VfsNode, { name, type }: DirectoryEn
   layer.drop(node);
   return status;
 }
+
+/** What Linux leaves in the work directory of a volatile overlay; it refuses to go on where it finds it. */
+const VOLATILE_MARK = ["incompat", "volatile"] as const;
+
+/**
+ * Empties the work directory, where a crash may have left something, and marks it for a volatile overlay.
+ * @returns "lost" when the overlay was volatile before and not ended
+ */
+export function* prepareWork(upper: UpperLayer, isVolatile: boolean): Steps<Status | "lost"> {
+  const { backend, work } = upper;
+  const [outer, inner] = VOLATILE_MARK;
+  const mark = yield* wait(backend.lookup(OVERLAY, work, outer, attrRecord()));
+  if (typeof mark !== "number") {
+    const found = yield* wait(backend.lookup(OVERLAY, mark, inner, attrRecord()));
+    if (typeof found !== "number") {
+      return "lost";
+    }
+  }
+  const emptied = yield* emptyDirectory(upper, work);
+  if (emptied < 0 || !isVolatile) {
+    return emptied;
+  }
+  let directory = work;
+  for (const name of VOLATILE_MARK) {
+    const made = yield* wait(backend.mkdir(OVERLAY, directory, name, 0o700, attrRecord()));
+    if (typeof made === "number") {
+      return made;
+    }
+    directory = made;
+  }
+  return 0;
+}
+
+/** Writes a volatile layer to disk, so that it can be used again. */
+export function* finishVolatile(upper: UpperLayer): Steps<Status> {
+  const synced = yield* wait(upper.backend.syncfs(upper.root));
+  return synced < 0 ? synced : yield* emptyDirectory(upper, upper.work);
+}

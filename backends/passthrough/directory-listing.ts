@@ -17,15 +17,22 @@ const seen = emptyIdentity();
 export function listDirectory(nodes: NodeTable, handle: DirectoryHandle, sink: DirectoryBuffer): Status {
   const { offsetLow, offsetHigh, bytes, capacity } = sink;
   const used = posix.readDirectory(handle.fd, offsetLow, offsetHigh, sink.plus ? 1 : 0, bytes, capacity);
-  if (used < 0) {
-    return used;
-  }
+  return used < 0 ? used : addEntries(nodes, handle, sink, used, posix.notes);
+}
+
+/** Gives the entries that native code has stored in `sink` their nodes. */
+export function addEntries(
+  nodes: NodeTable,
+  handle: DirectoryHandle,
+  sink: DirectoryBuffer,
+  used: number,
+  notes: Uint32Array,
+): Status {
   sink.length = used;
-  const { notes } = posix;
   const end = NOTE_WORDS * (1 + (notes[0] as number));
   for (let note = NOTE_WORDS; note < end; note += NOTE_WORDS) {
     const position = notes[note + Note.POSITION] as number;
-    const node = entryNode(nodes, handle.node, sink, position, note);
+    const node = entryNode(nodes, handle.node, sink, position, notes, note);
     if (node !== undefined) {
       nodes.know(node);
       sink.referenceAt(position, node);
@@ -43,9 +50,9 @@ function entryNode(
   parent: PassthroughNode,
   sink: DirectoryBuffer,
   position: number,
+  notes: Uint32Array,
   note: number,
 ): PassthroughNode | undefined {
-  const { notes } = posix;
   const dev = notes[note + Note.DEV] as number;
   const birth = notes[note + Note.BIRTH] as number;
   const birthNsec = notes[note + Note.BIRTH_NSEC] as number;

@@ -1,6 +1,15 @@
 import { constants } from "node:fs";
 import { posix } from "../../src/native/posix.js";
-import { EEXIST, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, type Result } from "../../src/vfs/errno.js";
+import {
+  type Awaitable,
+  EEXIST,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  ENXIO,
+  type Result,
+} from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
 import { DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
@@ -23,9 +32,14 @@ export class FileOpener {
     this.#allowDirectIo = allowDirectIo;
   }
 
-  open(caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
+  open(caller: Caller, node: PassthroughNode, flags: number): Awaitable<Result<FileHandle>> {
     const how = node.isDirectory ? -EISDIR : hostFlags(flags, this.#allowDirectIo);
-    return typeof how === "number" ? how : this.#open(caller, node, how);
+    if (typeof how === "number") {
+      return how;
+    }
+    return node.isRegular && this.#nodes.isRemote(node)
+      ? this.#openSlowly(caller, node, how)
+      : this.#open(caller, node, how);
   }
 
   /** Leaves the file's attributes in `posix.attr`. */
@@ -87,16 +101,21 @@ export class FileOpener {
     return this.#handle(node, fd, how);
   }
 
-  openDirectory(node: PassthroughNode): Result<DirectoryHandle> {
+  openDirectory(node: PassthroughNode): Awaitable<Result<DirectoryHandle>> {
     if (!node.isDirectory) {
       return -ENOTDIR;
     }
-    const fd = this.#nodes.open(node, O_RDONLY | O_DIRECTORY);
-    if (fd < 0) {
-      return fd;
-    }
-    this.#nodes.opened(node);
-    return new DirectoryHandle(node, fd);
+    const opened = (fd: number) => {
+      if (fd < 0) {
+        return fd;
+      }
+      this.#nodes.opened(node);
+      return new DirectoryHandle(node, fd);
+    };
+    const flags = O_RDONLY | O_DIRECTORY;
+    return this.#nodes.isRemote(node)
+      ? this.#nodes.openSlowly(node, flags).then(opened)
+      : opened(this.#nodes.open(node, flags));
   }
 
   /** Only regular files: opening a fifo, a socket or a device would act on the host. */
@@ -104,8 +123,12 @@ export class FileOpener {
     if (!node.isRegular) {
       return node.isDirectory ? -EISDIR : node.isSymlink ? -ELOOP : -ENXIO;
     }
-    const kill = caller.clearsPrivileges && (how.bits & O_TRUNC) !== 0 ? 1 : 0;
-    const fd = this.#nodes.open(node, how.bits, kill);
+    const fd = this.#nodes.open(node, how.bits, killsSuidgid(caller, how));
+    return fd < 0 ? fd : this.#handle(node, fd, how);
+  }
+
+  async #openSlowly(caller: Caller, node: PassthroughNode, how: HostFlags): Promise<Result<FileHandle>> {
+    const fd = await this.#nodes.openSlowly(node, how.bits, killsSuidgid(caller, how));
     return fd < 0 ? fd : this.#handle(node, fd, how);
   }
 
@@ -135,4 +158,8 @@ export class FileOpener {
     this.#nodes.opened(node);
     return new FileHandle(node, fd, how);
   }
+}
+
+function killsSuidgid(caller: Caller, how: HostFlags): number {
+  return caller.clearsPrivileges && (how.bits & O_TRUNC) !== 0 ? 1 : 0;
 }

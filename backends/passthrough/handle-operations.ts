@@ -6,14 +6,17 @@ import type { Caller } from "../../src/vfs/node.js";
 import { listDirectory } from "./directory-listing.js";
 import { type DirectoryHandle, FileHandle } from "./node.js";
 import type { NodeTable } from "./node-table.js";
+import { SlowFiles } from "./slow-files.js";
 
 /** What the passthrough backend does with files and directories that are open. */
 export abstract class HandleOperations extends Backend {
   protected readonly nodes: NodeTable;
+  protected readonly slow: SlowFiles;
 
   constructor(nodes: NodeTable) {
     super();
     this.nodes = nodes;
+    this.slow = new SlowFiles(nodes);
   }
 
   /** For reads that native code does not serve (see {@link FileHandle.boundFile}). */
@@ -96,8 +99,10 @@ export abstract class HandleOperations extends Backend {
     return posix.ioctl(handle.fd, command, input, into, caller.uid, caller.gid, caller.supplementaryGroup);
   }
 
-  override readdir(_caller: Caller, handle: DirectoryHandle, sink: DirectoryBuffer): Status {
-    return listDirectory(this.nodes, handle, sink);
+  override readdir(_caller: Caller, handle: DirectoryHandle, sink: DirectoryBuffer): Awaitable<Status> {
+    return this.nodes.hasRemoteEntries(handle.node)
+      ? this.slow.list(handle, sink)
+      : listDirectory(this.nodes, handle, sink);
   }
 
   override releasedir(handle: DirectoryHandle): void {

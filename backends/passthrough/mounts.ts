@@ -119,6 +119,9 @@ export class Mounts {
 
   /** A directory on another file system than its parent was found. */
   entered(node: PassthroughNode): void {
+    if (this.#roots.has(node)) {
+      return;
+    }
     const handle = this.handleOf(node);
     if (typeof handle === "string") {
       this.#roots.set(node, mountOf(handle));

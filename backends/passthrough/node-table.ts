@@ -1,9 +1,20 @@
-import { posix } from "../../src/native/posix.js";
+import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import { ENOENT, ENOTDIR, EOPNOTSUPP, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
+import {
+  EAGAIN,
+  ENOENT,
+  ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+  ESTALE,
+  type Result,
+  type Status,
+} from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { FileIdentifier } from "../../src/vfs/node.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
+import { Devices } from "./devices.js";
+import { DiskPatience } from "./disk-patience.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
 import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
@@ -23,13 +34,17 @@ export class NodeTable {
   readonly #nodes = new IdentityMap();
   readonly #limit: DescriptorLimit;
   readonly #seen = emptyIdentity();
+  readonly #devices = new Devices();
+  readonly #patience: DiskPatience;
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
   /** Nodes that the guest knows and that have a handle instead of a descriptor. */
   #handled = 0;
 
-  constructor(logger: Logger) {
+  /** @param patienceMs see {@link PATIENCE_MS} */
+  constructor(logger: Logger, patienceMs: number) {
+    this.#patience = new DiskPatience(patienceMs);
     this.#limit = new DescriptorLimit(logger);
     this.#pinned = new PinnedPaths(Number.MAX_SAFE_INTEGER, () => false);
   }
@@ -105,29 +120,59 @@ export class NodeTable {
     if (status < 0) {
       return status;
     }
-    const seen = identityOf(posix.attr, this.#seen);
-    const submount = isSubmount(seen, parent);
-    let node: Result<PassthroughNode> | undefined = this.match(seen);
+    let node = this.match(identityOf(posix.attr, this.#seen));
     if (node?.retained && this.pin(node) < 0) {
       // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
       node = undefined;
     }
-    if (node === undefined) {
-      node = this.#adopt(this.limited(posix.openPath(directory, name)));
-      if (typeof node === "number") {
-        return node;
-      }
-      if (submount) {
-        this.#mounts?.entered(node);
-      }
+    return node === undefined
+      ? this.found(parent, name, posix.openPath(directory, name))
+      : this.#entry(parent, name, node);
+  }
+
+  /** As lookup, where that cannot wait for a disk or a remote file system. Errors: EAGAIN. */
+  lookupNow(parent: PassthroughNode, name: string): Result<PassthroughNode> {
+    const medium = this.#devices.mediumOf(parent);
+    if (medium === Medium.REMOTE || this.#devices.isRemoteRoot(parent, name)) {
+      return -EAGAIN;
     }
-    if (submount) {
+    if (medium === Medium.MEMORY) {
+      return this.lookup(parent, name);
+    }
+    if (!this.#patience.isTried(parent, name)) {
+      return this.#patience.time(() => this.lookup(parent, name));
+    }
+    const directory = this.pin(parent);
+    const path = directory < 0 ? directory : posix.openPathCached(directory, name);
+    return path === -EAGAIN ? path : this.found(parent, name, path);
+  }
+
+  /** As lookup, of an entry that was opened as a path, attributes in `posix.attr`. Errors pass. */
+  found(parent: PassthroughNode, name: string, path: number): Result<PassthroughNode> {
+    const node = this.#adopt(this.limited(path));
+    return typeof node === "number" ? node : this.#entry(parent, name, node);
+  }
+
+  #entry(parent: PassthroughNode, name: string, node: PassthroughNode): PassthroughNode {
+    if (isSubmount(node, parent)) {
       posix.attr[Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
+      this.#mounts?.entered(node);
+      this.#devices.entered(parent, name, node);
     }
     if (this.needsPlace(node)) {
       this.locate(node, parent, name);
     }
     return node;
+  }
+
+  /** Whether calls on the file may take as long as somebody else likes. */
+  isRemote(node: PassthroughNode): boolean {
+    return this.#devices.mediumOf(node) === Medium.REMOTE;
+  }
+
+  /** Whether the same holds for an entry of the directory. */
+  hasRemoteEntries(directory: PassthroughNode): boolean {
+    return this.#devices.hasRemoteRoots(directory) || this.isRemote(directory);
   }
 
   /** The directory above one, attributes in `posix.attr`. Errors: ENOTDIR, ESTALE when it is not in the share. */
@@ -206,6 +251,12 @@ export class NodeTable {
     const handle = killSuidgid === 0 ? this.#openHandleOf(node) : "";
     const fd = handle === "" ? -ESTALE : (this.#mounts?.open(handle, flags) ?? -ESTALE);
     return this.limited(fd === -ESTALE || fd === -EPERM ? posix.reopen(path, flags, killSuidgid) : fd);
+  }
+
+  /** As open, on the I/O pool. */
+  async openSlowly(node: PassthroughNode, flags: number, killSuidgid = 0): Promise<number> {
+    const path = this.pin(node);
+    return path < 0 ? path : this.limited(await posix.reopenSlowly(path, flags, killSuidgid));
   }
 
   /** A descriptor of any kind for calls that take an O_PATH one as well. */
@@ -409,6 +460,7 @@ export class NodeTable {
   #attach(node: PassthroughNode, path: number): number {
     this.#dropHandle(node);
     node.path = path;
+    this.#devices.saw(node);
     this.#pinned.add(node);
     if (!this.needsPlace(node)) {
       this.#unlocate(node);
@@ -494,6 +546,7 @@ export class NodeTable {
     }
     this.#dropHandle(node);
     this.#mounts?.left(node);
+    this.#devices.forget(node);
     this.#unlocate(node);
   }
 }

@@ -97,7 +97,7 @@ export class FileHandle extends VfsHandle {
     this.fd = fd;
     this.isWritable = how.isWritable;
     this.isSynchronous = how.isSynchronous;
-    this.boundFile = { kind: "descriptor", fd, append: how.append };
+    this.boundFile = { kind: "descriptor", fd };
   }
 
   /** {@link Medium} of the file. */

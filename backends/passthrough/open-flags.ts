@@ -23,7 +23,6 @@ export function hostFlags(flags: number, allowDirectIo: boolean): Result<HostFla
     bits,
     isWritable: (bits & O_ACCMODE) !== O_RDONLY,
     isSynchronous: (bits & (O_DIRECT | O_DSYNC | O_SYNC)) !== 0,
-    append: (bits & O_APPEND) !== 0,
   };
 }
 
@@ -31,5 +30,4 @@ export interface HostFlags {
   readonly bits: number;
   readonly isWritable: boolean;
   readonly isSynchronous: boolean;
-  readonly append: boolean;
 }

@@ -1,4 +1,3 @@
-import { constants } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { copyAttributes, posix } from "../../src/native/posix.js";
 import {
@@ -10,16 +9,18 @@ import {
 } from "../../src/vfs/attributes.js";
 import type { BackendCapabilities } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
-import { EINVAL, ENOSYS } from "../../src/vfs/errno.js";
+import { EAGAIN, EINVAL, ENOSYS } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller, FileIdentifier } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
+import { PATIENCE_MS } from "./disk-patience.js";
 import { FileOpener } from "./file-opener.js";
 import { HandleOperations } from "./handle-operations.js";
 import { Mounts } from "./mounts.js";
 import { type DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import { NodeTable } from "./node-table.js";
+import { openDirectory } from "./open-directory.js";
 import { maskedMode } from "./umask.js";
 
 const RENAME_NOREPLACE = 1;
@@ -51,8 +52,14 @@ export interface PassthroughOptions {
    * system has them and the process may use them, or "mandatory", which refuses to start without.
    */
   readonly inodeFileHandles?: FileHandleUse;
+  /** Refuse directories that another process of this server has in exclusive use. Default false. */
+  readonly exclusive?: boolean;
+  /** Part of the process's descriptors that this backend may keep open, above 0 and up to 1, which is the default. */
+  readonly descriptorShare?: number;
   /** O_PATH descriptors to keep open at most. Default: half of what the process may have, up to 20,000. */
   readonly descriptorLimit?: number;
+  /** How long looking up a name on a disk may hold up everything else before more care is taken. Default 20. */
+  readonly patienceMs?: number;
   readonly logger: Logger;
 }
 
@@ -66,10 +73,12 @@ export class PassthroughBackend extends HandleOperations {
   readonly #options: PassthroughOptions;
   readonly #opener: FileOpener;
   readonly #hasXattrs: boolean;
+  /** Descriptors of directories that are locked. */
+  readonly #locks: number[] = [];
   #root: PassthroughNode | undefined;
 
   constructor(options: PassthroughOptions) {
-    super(new NodeTable(options.logger));
+    super(new NodeTable(options.logger, options.patienceMs ?? PATIENCE_MS));
     this.#options = options;
     this.#opener = new FileOpener(this.nodes, options.allowDirectIo);
     this.#hasXattrs = options.xattr || options.posixAcl === true;
@@ -88,9 +97,10 @@ export class PassthroughBackend extends HandleOperations {
     if (prepared < 0) {
       throw new GatewayError("environment", `cannot open /proc/self/fd: ${getSystemErrorName(prepared)}`);
     }
-    const { sharedDir, descriptorLimit, option = "--shared-dir" } = this.#options;
-    const path = openDirectory(sharedDir, option);
-    const limit = descriptorLimit ?? Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
+    const { sharedDir, descriptorLimit, descriptorShare = 1, option = "--shared-dir" } = this.#options;
+    const path = this.#openDirectory(sharedDir, option);
+    const mostDescriptors = Math.min(posix.descriptorLimit() >> 1, MOST_DESCRIPTORS);
+    const limit = descriptorLimit ?? Math.ceil(mostDescriptors * descriptorShare);
     this.#root = this.nodes.start(path, limit, (root) => this.#fileHandles(root));
     return this.#root;
   }
@@ -98,16 +108,31 @@ export class PassthroughBackend extends HandleOperations {
   /**
    * Opens another directory of the host, outside the share: entries can be renamed between the two. It stays open
    * until the backend stops. To be called after start.
-   * @throws GatewayError that names `option` when it is not a directory that can be opened
+   * @throws GatewayError that names `option` when it cannot be opened, or is on another file system
    */
   attach(path: string, option: string): PassthroughNode {
-    const node = this.nodes.addOpened(openDirectory(path, option));
+    const node = this.nodes.addOpened(this.#openDirectory(path, option));
+    if (this.#root !== undefined && node.dev !== this.#root.dev) {
+      const value = JSON.stringify(path);
+      throw new GatewayError("environment", `${option}: ${value} is on another file system than the layer`);
+    }
     node.known = true;
     return node;
   }
 
+  #openDirectory(path: string, option: string): number {
+    const opened = openDirectory(path, option, this.#options.exclusive ?? false);
+    if (opened.lock >= 0) {
+      this.#locks.push(opened.lock);
+    }
+    return opened.path;
+  }
+
   override stop(): void {
     this.nodes.close();
+    for (const lock of this.#locks.splice(0)) {
+      posix.close(lock);
+    }
   }
 
   override retain(node: PassthroughNode): boolean {
@@ -148,8 +173,11 @@ export class PassthroughBackend extends HandleOperations {
     parent: PassthroughNode,
     name: string,
     out: AttrRecord,
-  ): Result<PassthroughNode> {
-    return this.#give(this.nodes.lookup(parent, name), out);
+  ): Awaitable<Result<PassthroughNode>> {
+    const found = this.nodes.lookupNow(parent, name);
+    return found === -EAGAIN
+      ? this.slow.lookup(parent, name, (node) => this.#give(node, out))
+      : this.#give(found, out);
   }
 
   override getattr(
@@ -157,7 +185,11 @@ export class PassthroughBackend extends HandleOperations {
     node: PassthroughNode,
     handle: FileHandle | DirectoryHandle | undefined,
     out: AttrRecord,
-  ): Status {
+  ): Awaitable<Status> {
+    if (this.nodes.isRemote(node)) {
+      const fd = handle?.fd ?? this.nodes.descriptor(node);
+      return fd < 0 ? fd : this.slow.stat(fd, out);
+    }
     const status = handle === undefined ? this.nodes.stat(node) : posix.stat(handle.fd);
     if (status < 0) {
       return status;
@@ -294,7 +326,7 @@ export class PassthroughBackend extends HandleOperations {
     return 0;
   }
 
-  override open(caller: Caller, node: PassthroughNode, flags: number): Result<FileHandle> {
+  override open(caller: Caller, node: PassthroughNode, flags: number): Awaitable<Result<FileHandle>> {
     return this.#opener.open(caller, node, flags);
   }
 
@@ -335,7 +367,7 @@ export class PassthroughBackend extends HandleOperations {
     return status;
   }
 
-  override opendir(_caller: Caller, node: PassthroughNode): Result<DirectoryHandle> {
+  override opendir(_caller: Caller, node: PassthroughNode): Awaitable<Result<DirectoryHandle>> {
     return this.#opener.openDirectory(node);
   }
 
@@ -355,9 +387,17 @@ export class PassthroughBackend extends HandleOperations {
     return status === 0 && caller.clearsPrivileges && name === POSIX_ACL_ACCESS ? clearSetgid(fd) : status;
   }
 
-  override getxattr(_caller: Caller, node: PassthroughNode, name: string, into: Uint8Array): Status {
+  override getxattr(
+    _caller: Caller,
+    node: PassthroughNode,
+    name: string,
+    into: Uint8Array,
+  ): Awaitable<Status> {
     const fd = this.#xattrDescriptor(node);
-    return fd < 0 ? fd : posix.getXattr(fd, name, into);
+    if (fd < 0) {
+      return fd;
+    }
+    return this.nodes.isRemote(node) ? posix.getXattrSlowly(fd, name, into) : posix.getXattr(fd, name, into);
   }
 
   override listxattr(_caller: Caller, node: PassthroughNode, into: Uint8Array): Status {
@@ -428,23 +468,4 @@ export class PassthroughBackend extends HandleOperations {
     }
     return undefined;
   }
-}
-
-/** A path of the host as a descriptor, its attributes in `posix.attr`. */
-function openDirectory(directory: string, option: string): number {
-  const path = posix.openRoot(Buffer.from(directory).toString("latin1"));
-  const readable = path < 0 ? path : posix.reopen(path, constants.O_DIRECTORY);
-  if (path >= 0 && readable >= 0) {
-    posix.close(readable);
-    return path;
-  }
-  if (path >= 0) {
-    posix.close(path);
-  }
-  const reason = getSystemErrorName(path < 0 ? path : readable);
-  const value = JSON.stringify(directory);
-  throw new GatewayError(
-    "environment",
-    `${option}: ${value} is not a directory that can be opened: ${reason}`,
-  );
 }

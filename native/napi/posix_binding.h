@@ -100,6 +100,7 @@ struct PosixFunction {
 std::span<const PosixFunction> PosixMetadataFunctions();
 std::span<const PosixFunction> PosixFileFunctions();
 std::span<const PosixFunction> PosixJobFunctions();
+std::span<const PosixFunction> PosixSlowFunctions();
 std::span<const PosixFunction> PosixHandleFunctions();
 
 }  // namespace gateway

@@ -1,6 +1,5 @@
 // Descriptors: opening, closing, truncating, seeking, listing.
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +29,14 @@ napi_value OpenPath(napi_env env, napi_callback_info info) {
   const Name name(call, 1);
   if (!posix::IsComponent(name.view())) return call.Return(-EINVAL);
   return call.Return(posix::OpenPath(call.Fd(0), name.get(), call.attributes()));
+}
+
+// openPathCached(directory, name): as openPath
+napi_value OpenPathCached(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const Name name(call, 1);
+  if (!posix::IsComponent(name.view())) return call.Return(-EINVAL);
+  return call.Return(posix::OpenPathCached(call.Fd(0), name.get(), call.attributes()));
 }
 
 // reopen(fd, flags, killSuidgid): fd
@@ -79,12 +86,6 @@ napi_value Seek(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// lock(fd)
-napi_value Lock(napi_env env, napi_callback_info info) {
-  const PosixCall call(env, info);
-  return call.Return(flock(call.Fd(0), LOCK_EX | LOCK_NB) == 0 ? 0 : -errno);
-}
-
 // readDirectory(fd, offsetLow, offsetHigh, plus, into, capacity): bytes used; notes[0] of `notes`
 // is the count of entries with attributes.
 napi_value ReadDirectory(napi_env env, napi_callback_info info) {
@@ -107,13 +108,13 @@ napi_value ReadDirectory(napi_env env, napi_callback_info info) {
 constexpr PosixFunction kFunctions[] = {
     {"openRoot", OpenRoot},
     {"openPath", OpenPath},
+    {"openPathCached", OpenPathCached},
     {"reopen", Reopen},
     {"reopenPath", ReopenPath},
     {"openCreate", OpenCreate},
     {"close", Close},
     {"truncate", Truncate},
     {"seek", Seek},
-    {"lock", Lock},
     {"readDirectory", ReadDirectory},
 };
 

@@ -86,7 +86,13 @@ napi_value Write(napi_env env, napi_callback_info info) {
       static_cast<int>(posix::Write(call.Fd(0), call.Bytes(1), call.Int64(2), call.Int32(3) == 1)));
 }
 
-// medium(fd): 2 memory, 1 disk, 0 other
+// lock(fd): 0
+napi_value Lock(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(posix::Lock(call.Fd(0)));
+}
+
+// medium(fd): 3 remote, 2 memory, 1 disk, 0 other
 napi_value MediumOf(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return call.Return(static_cast<int>(posix::MediumOf(call.Fd(0))));
@@ -102,6 +108,7 @@ constexpr PosixFunction kFunctions[] = {
     {"openTemporary", OpenTemporary},
     {"ioctl", Ioctl},
     {"write", Write},
+    {"lock", Lock},
     {"medium", MediumOf},
 };
 

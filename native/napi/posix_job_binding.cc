@@ -4,54 +4,14 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
-#include <utility>
 
 #include "native/io/unique_fd.h"
-#include "native/napi/posix_binding.h"
+#include "native/napi/posix_job.h"
 #include "native/posix/credentials.h"
 #include "native/posix/files.h"
 
 namespace gateway {
 namespace {
-
-UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
-
-// Runs `Work`, a function object that returns >= 0 or -errno, and resolves a promise with that.
-template <typename Work>
-class PromiseJob final : public IoJob {
- public:
-  PromiseJob(napi_env env, napi_deferred deferred, Work work)
-      : env_(env), deferred_(deferred), work_(std::move(work)) {}
-
-  void Run() noexcept override { result_ = work_(); }
-
-  void Complete() noexcept override {
-    napi_handle_scope scope = nullptr;
-    napi_value value = nullptr;
-    napi_open_handle_scope(env_, &scope);
-    napi_create_int64(env_, result_, &value);
-    napi_resolve_deferred(env_, deferred_, value);
-    napi_close_handle_scope(env_, scope);
-  }
-
- private:
-  const napi_env env_;
-  const napi_deferred deferred_;
-  Work work_;
-  int64_t result_ = 0;
-};
-
-template <typename Work>
-napi_value Submit(const PosixCall& call, Work work) {
-  napi_deferred deferred = nullptr;
-  napi_value promise = nullptr;
-  napi_create_promise(call.env(), &deferred, &promise);
-  PosixState& state = call.state();
-  if (state.pool == nullptr) state.pool = &IoPool::ForEnv(call.env());
-  state.pool->Submit(std::make_unique<PromiseJob<Work>>(call.env(), deferred, std::move(work)));
-  return promise;
-}
 
 int64_t Status(int64_t result) { return result < 0 ? -errno : result; }
 
@@ -114,23 +74,6 @@ napi_value TruncateSlowly(napi_env env, napi_callback_info info) {
                               : posix::Truncate(fd.get(), size, kill);
                 });
 }
-
-// Keeps a buffer of JavaScript's until a job is done. Made and destroyed on the loop thread.
-class KeptValue {
- public:
-  KeptValue(napi_env env, napi_value value) : env_(env) {
-    napi_create_reference(env, value, 1, &reference_);
-  }
-  KeptValue(KeptValue&& other) noexcept
-      : env_(other.env_), reference_(std::exchange(other.reference_, nullptr)) {}
-  ~KeptValue() {
-    if (reference_ != nullptr) napi_delete_reference(env_, reference_);
-  }
-
- private:
-  napi_env env_;
-  napi_ref reference_ = nullptr;
-};
 
 // writeSlowly(fd, from, offset, killSuidgid): bytes written; `from` must stay as it is
 napi_value WriteSlowly(napi_env env, napi_callback_info info) {

@@ -73,7 +73,9 @@ std::optional<size_t> DirectoryListings::PositionBehind(Listing& listing, int64_
 
 DirectoryListings::Listing* DirectoryListings::Load(int fd, const struct stat& before) {
   const bool small = before.st_size >= 0 && static_cast<size_t>(before.st_size) <= kMostBytesOfOne;
-  if (!small || !IsSettled(before.st_ctim) || MediumOf(fd) == Medium::kOther) return nullptr;
+  if (!small || !IsSettled(before.st_ctim)) return nullptr;
+  const Medium medium = MediumOf(fd);
+  if (medium != Medium::kMemory && medium != Medium::kDisk) return nullptr;
   if (lseek(fd, 0, SEEK_SET) < 0) return nullptr;
   std::vector<std::byte> entries(kMostBytesOfOne);
   size_t used = 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -22,14 +23,19 @@ constexpr int kPathFlags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 
 int Status(long result) { return result < 0 ? -errno : static_cast<int>(result); }
 
+open_how BeneathHow() {
+  open_how how = {};
+  how.flags = kPathFlags;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+  return how;
+}
+
 // Kernels and seccomp filters without openat2 are told from its first answer. openat is as safe for
 // one checked component; openat2 is the second lock on the same door.
 int OpenBeneath(int directory, const char* name) {
   static std::atomic<bool> missing{false};
   if (!missing.load(std::memory_order_relaxed)) {
-    open_how how = {};
-    how.flags = kPathFlags;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+    const open_how how = BeneathHow();
     const int fd = Status(syscall(SYS_openat2, directory, name, &how, sizeof(how)));
     if (fd != -ENOSYS) return fd;
     missing.store(true, std::memory_order_relaxed);
@@ -65,6 +71,13 @@ bool IsComponent(std::string_view name) noexcept {
 
 int OpenPath(int directory, const char* name, AttrWords out) noexcept {
   return WithAttributes(OpenBeneath(directory, name), out);
+}
+
+int OpenPathCached(int directory, const char* name, AttrWords out) noexcept {
+  open_how how = BeneathHow();
+  how.resolve |= RESOLVE_CACHED;
+  const int fd = Status(syscall(SYS_openat2, directory, name, &how, sizeof(how)));
+  return fd == -EINVAL || fd == -ENOSYS ? -EAGAIN : WithAttributes(fd, out);
 }
 
 int OpenRoot(const char* path, AttrWords out) noexcept {
@@ -222,6 +235,8 @@ ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset, bool kill
   return static_cast<ssize_t>(done);
 }
 
+int Lock(int fd) noexcept { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno; }
+
 Medium MediumOf(int fd) noexcept {
   struct statfs info;
   if (fstatfs(fd, &info) != 0) return Medium::kOther;
@@ -234,6 +249,18 @@ Medium MediumOf(int fd) noexcept {
     case BTRFS_SUPER_MAGIC:
     case F2FS_SUPER_MAGIC:
       return Medium::kDisk;
+    case FUSE_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case V9FS_MAGIC:
+    case CEPH_SUPER_MAGIC:
+    case AFS_SUPER_MAGIC:
+    case AFS_FS_MAGIC:
+    case CODA_SUPER_MAGIC:
+    case OCFS2_SUPER_MAGIC:
+      return Medium::kRemote;
     default:
       return Medium::kOther;
   }

@@ -67,9 +67,17 @@ namespace gateway::posix {
 [[nodiscard]] ssize_t Write(int fd, std::span<const std::byte> from, int64_t offset,
                             bool kill_suidgid) noexcept;
 
-// Where a file's data is: nothing on kMemory (tmpfs, ramfs) ever waits; buffered writes to kDisk
-// seldom do.
-enum class Medium { kOther, kDisk, kMemory };
+// Locks an open file or directory (flock) until its last descriptor is closed. -EAGAIN: somebody
+// else has it.
+[[nodiscard]] int Lock(int fd) noexcept;
+
+// As OpenPath, where that needs nothing that is not in memory; EAGAIN otherwise, and always on
+// kernels before 5.12.
+[[nodiscard]] int OpenPathCached(int directory, const char* name, AttrWords out) noexcept;
+
+// Where a file is: nothing on kMemory (tmpfs, ramfs) ever waits; buffered writes to kDisk seldom
+// do; kRemote is somebody else's, and everything may wait for as long as they like (network, FUSE).
+enum class Medium { kOther, kDisk, kMemory, kRemote };
 [[nodiscard]] Medium MediumOf(int fd) noexcept;
 
 }  // namespace gateway::posix

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { MemoryBackend } from "../../backends/memory/memory-backend.js";
 import type { LayerSource, UpperSource } from "../../backends/overlay/layers.js";
@@ -19,6 +19,8 @@ function hostDirectory(path: string, option: string, config: OverlayShareConfig,
   return new PassthroughBackend({
     sharedDir: path,
     option,
+    exclusive: option === "--upper",
+    descriptorShare: 1 / (config.lower.length + 1),
     xattr: true,
     posixAcl: config.posixAcl !== "never",
     allowDirectIo: false,
@@ -42,6 +44,7 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
   const upper = resolve(text);
   const work =
     config.work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(config.work);
+  checkApart(upper, work, config.lower);
   return {
     name: `--upper ${JSON.stringify(text)}`,
     backend,
@@ -50,7 +53,42 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
       mkdirSync(join(work, "work"), { recursive: true, mode: 0o700 });
       return backend.attach(join(work, "work"), "--work");
     },
+    openIndex: () => {
+      if (config.index === "off") {
+        return undefined;
+      }
+      mkdirSync(join(work, "index"), { recursive: true, mode: 0o700 });
+      return backend.attach(join(work, "index"), "--work");
+    },
   };
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    // It does not exist yet, or opening it will say what is wrong.
+    return resolve(path);
+  }
+}
+
+/** What is written must not be inside of what is read, nor the other way round. */
+function checkApart(upper: string, work: string, lowers: readonly string[]): void {
+  const isInside = (path: string, directory: string) =>
+    path === directory || path.startsWith(join(directory, "/"));
+  const overlap = (a: string, b: string) => isInside(a, b) || isInside(b, a);
+  const [realUpper, realWork] = [realPath(upper), realPath(work)];
+  if (overlap(realUpper, realWork)) {
+    throw new GatewayError("usage", "--work: expected a directory outside of --upper, and not around it");
+  }
+  for (const lower of lowers.map(realPath)) {
+    if (overlap(lower, realUpper) || overlap(lower, realWork)) {
+      throw new GatewayError(
+        "usage",
+        "--upper: expected directories outside of each --lower, and not around one",
+      );
+    }
+  }
 }
 
 const ROOT: Caller = { uid: 0, gid: 0, pid: 0, supplementaryGroup: -1, umask: 0, clearsPrivileges: false };
@@ -82,6 +120,7 @@ function memoryUpper(size: string | undefined, config: OverlayShareConfig, logge
       return makeDirectory("upper");
     },
     openWork: () => makeDirectory("work"),
+    openIndex: () => (config.index === "off" ? undefined : makeDirectory("index")),
   };
 }
 

@@ -7,6 +7,7 @@ import type { Backend } from "../vfs/backend.js";
 import type { Logger } from "../vfs/logger.js";
 import type { VfsNode } from "../vfs/node.js";
 import { VhostServer } from "../vhost-user/server.js";
+import { MemoryRelease } from "./memory-release.js";
 import { EXIT_STOPPED, StopSignals } from "./stop-signals.js";
 
 /** What the configuration space names, as virtiofsd does; front-ends configure how many they want. */
@@ -58,6 +59,7 @@ export class Share {
   async #serve(root: VfsNode, signals: StopSignals): Promise<number> {
     const { socketPath, tag, spinUs, threadPoolSize } = this.#config;
     const logger = this.#logger;
+    const memory = new MemoryRelease();
     const lane = new Lane({ spinUs, ioThreads: threadPoolSize });
     const session = new FuseSession({
       lane,
@@ -66,6 +68,7 @@ export class Share {
       cachePolicy: this.#cachePolicy,
       features: sessionFeatures(this.#config, this.#cachePolicy),
       logger,
+      onForget: (count, active) => memory.forgotten(count, active),
     });
     const server = new VhostServer({ socketPath, tag, requestQueues: REQUEST_QUEUES, lane, logger });
     try {
@@ -82,6 +85,7 @@ export class Share {
     } finally {
       server.close();
       session.reset();
+      memory.close();
       lane.close();
     }
   }

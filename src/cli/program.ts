@@ -38,6 +38,7 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "--redirect-dir <switch>",
     "on or off: directories of lower layers can be renamed, else EXDEV (overlay; default: on)",
   ],
+  ["--index <switch>", "on or off: hard links of lower files survive copy-up (overlay; default: on)"],
   ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
   ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
   ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],

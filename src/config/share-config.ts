@@ -171,6 +171,13 @@ const overlayShare = z.strictObject({
   redirectDir: z
     ._default(oneOf(SWITCHES), "on")
     .check(z.describe("Directories of lower layers can be renamed; off: EXDEV, and programs copy")),
+  index: z
+    ._default(oneOf(SWITCHES), "on")
+    .check(
+      z.describe(
+        "Hard links of lower files stay links when they are copied up; off: each name is copied apart",
+      ),
+    ),
   volatile: z
     ._default(flag, false)
     .check(z.describe("Nothing is synchronised; not to be used after a crash")),

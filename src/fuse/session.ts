@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { type Lane, LaneResult } from "../native/lane.js";
 import type { Backend } from "../vfs/backend.js";
 import { DirectoryBuffer, type EntryReferencer } from "../vfs/directory-buffer.js";
@@ -47,6 +48,8 @@ export interface FuseSessionOptions {
   readonly logger: Logger;
   /** The locks of the share; a share with several sessions gives all of them the same. */
   readonly locks?: LockTable;
+  /** Hears how many nodes the guest has forgotten just now. */
+  readonly onForget?: (count: number, session: FuseSession) => void;
 }
 
 /**
@@ -75,6 +78,9 @@ export class FuseSession implements EntryReferencer {
   initialised = false;
   /** Flags of INIT, first word, that both sides use. */
   agreedFlags = 0;
+  /** Batches of requests that were answered. */
+  batches = 0;
+  readonly #onForget: FuseSessionOptions["onForget"];
 
   constructor(options: FuseSessionOptions) {
     this.lane = options.lane;
@@ -91,6 +97,7 @@ export class FuseSession implements EntryReferencer {
     this.logger = options.logger;
     this.lockClient = new LockClient(options.locks ?? new LockTable(), options.lane);
     this.#root = options.root;
+    this.#onForget = options.onForget;
     this.#inodes = this.#createInodeTable();
   }
 
@@ -104,6 +111,7 @@ export class FuseSession implements EntryReferencer {
 
   /** Answers the requests of the lane's batch. */
   readonly runBatch = (count: number): void => {
+    this.batches++;
     const { batch, results } = this.lane;
     for (let i = 0; i < count; i++) {
       results[i] = this.#dispatch(batch[i] as number);
@@ -121,8 +129,15 @@ export class FuseSession implements EntryReferencer {
     for (const [handle, kind] of [...handles.entries()]) {
       this.#releaseHandle(handles, inodes, handle, kind);
     }
+    const { size } = inodes;
     inodes.clear();
     this.#inodes = this.#createInodeTable();
+    this.forgotten(size);
+  }
+
+  /** The guest has forgotten `count` nodes. */
+  forgotten(count: number): void {
+    this.#onForget?.(count, this);
   }
 
   /** The queue is about to stop: answers what is held for a lock, see {@link LockClient.cancelWaiting}. */
@@ -236,7 +251,8 @@ export class FuseSession implements EntryReferencer {
   }
 
   #createInodeTable(): InodeTable {
-    return new InodeTable(this.#root, this.backend);
+    // A file handle that a client of the guest's NFS server still has from before must not find another file.
+    return new InodeTable(this.#root, this.backend, randomInt(2 ** 30));
   }
 
   #dispatch(slot: number): number {

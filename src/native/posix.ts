@@ -13,8 +13,11 @@ export const Note = {
   BIRTH_NSEC: 4,
 } as const;
 
-/** Where a file's data is: no call on memory waits; buffered writes to a local disk seldom do. */
-export const Medium = { OTHER: 0, DISK: 1, MEMORY: 2 } as const;
+/**
+ * Where a file is: no call on memory waits; buffered writes to a local disk seldom do; a remote file system (network,
+ * FUSE) may let every call wait for as long as it likes.
+ */
+export const Medium = { OTHER: 0, DISK: 1, MEMORY: 2, REMOTE: 3 } as const;
 
 /** Nanoseconds that mean "the time of the call" and "leave it" in {@link PosixBinding.setTimes}. */
 export const UTIME_NOW = 0x3fffffff;
@@ -51,6 +54,8 @@ interface PosixBinding {
   openRoot(path: string): number;
   /** attr; opens an entry as a path only, links not followed. */
   openPath(directory: number, name: string): number;
+  /** As openPath, for what is in memory. Errors: EAGAIN where it would have to be read, or the kernel cannot tell. */
+  openPathCached(directory: number, name: string): number;
   /**
    * Opens a regular file or a directory (never anything else) again with open(2) `flags`; with `killSuidgid` 1
    * O_TRUNC clears setuid and setgid.
@@ -80,6 +85,8 @@ interface PosixBinding {
   /** attr; ".." as a path only, if it is `root` or below it. The root is its own parent. Errors: ESTALE. */
   openParent(directory: number, root: number): number;
   close(fd: number): number;
+  /** flock(2) of an open file or directory until it is closed. Errors: EAGAIN when another open file has the lock. */
+  lock(fd: number): number;
 
   /** How many descriptors the process may have. */
   descriptorLimit(): number;
@@ -177,9 +184,6 @@ interface PosixBinding {
     capacity: number,
   ): number;
 
-  /** flock(2), exclusive and without waiting; held until the descriptor is closed. Errors: EAGAIN. */
-  lock(fd: number): number;
-
   /** fsync of a file in memory, which cannot wait. */
   fsyncNow(fd: number, dataOnly: number): number;
 
@@ -199,6 +203,21 @@ interface PosixBinding {
     toOffset: bigint,
     length: bigint,
     killSuidgid: number,
+  ): Promise<number>;
+  /** As stat, openPath, reopen and getXattr; attributes go to the `attr` given, ATTR_WORDS words long. */
+  statSlowly(fd: number, attr: Uint8Array): Promise<number>;
+  openPathSlowly(directory: number, name: string, attr: Uint8Array): Promise<number>;
+  reopenSlowly(fd: number, flags: number, killSuidgid: number): Promise<number>;
+  getXattrSlowly(fd: number, name: string, into: Uint8Array): Promise<number>;
+  /** As readDirectory; `notes` takes what {@link notes} would, and ends the reading when it is full. */
+  readDirectorySlowly(
+    fd: number,
+    offsetLow: number,
+    offsetHigh: number,
+    plus: number,
+    into: Uint8Array,
+    capacity: number,
+    notes: Uint8Array,
   ): Promise<number>;
   /** As truncate. */
   truncateSlowly(fd: number, size: bigint, isOpen: number, killSuidgid: number): Promise<number>;

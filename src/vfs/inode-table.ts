@@ -34,15 +34,20 @@ export class InodeTable {
   readonly #pins: number[] = [0];
   readonly #free: number[] = [];
   readonly #owner: NodeOwner;
+  readonly #firstGeneration: number;
   #closed = false;
   #size = 0;
   #retained = 0;
   /** Where to go on looking for a retained node to drop. */
   #hand = ROOT_NODE_ID;
 
-  /** @param root gets node id 1 and is never forgotten */
-  constructor(root: VfsNode, owner: NodeOwner) {
+  /**
+   * @param root gets node id 1 and is never forgotten
+   * @param firstGeneration of every other index, 32 bits: ids of another table, with another, are unknown to this one
+   */
+  constructor(root: VfsNode, owner: NodeOwner, firstGeneration = 0) {
     this.#owner = owner;
+    this.#firstGeneration = firstGeneration;
     this.#nodes.push(root);
     this.#generations.push(0);
     this.#lookups.push(1);
@@ -142,7 +147,7 @@ export class InodeTable {
     const reused = this.#free.pop();
     const index = reused ?? this.#nodes.length;
     if (reused === undefined) {
-      this.#generations.push(0);
+      this.#generations.push(this.#firstGeneration);
       this.#lookups.push(0);
       this.#pins.push(0);
       this.#nodes.push(node);

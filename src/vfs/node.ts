@@ -36,7 +36,7 @@ export abstract class VfsHandle {
 /** What native code can read and write by itself (see docs/architecture.md, "Bound files"). */
 export type BoundFile =
   /** A descriptor. Native code takes it over and closes it after release, when no I/O is in flight. */
-  | { readonly kind: "descriptor"; readonly fd: number; readonly append: boolean }
+  | { readonly kind: "descriptor"; readonly fd: number }
   /** A file of a memory arena, by the native arena object and the file's number in it. */
   | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean };
 

@@ -36,10 +36,14 @@ const serverOptions = tokens.flatMap((token) =>
     : [],
 );
 
+/** @param {number} pid */
+function residentKiB(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+}
+
 /** @param {string} title @param {number} pid */
 function report(title, pid) {
-  const status = readFileSync(`/proc/${pid}/status`, "latin1");
-  const rss = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
+  const rss = residentKiB(pid) / 1024;
   const descriptors = readdirSync(`/proc/${pid}/fd`).length;
   console.log(
     `${title.padEnd(44)} ${String(descriptors).padStart(6)} descriptors ${rss.toFixed(0).padStart(6)} MiB`,
@@ -65,9 +69,10 @@ async function run(program, args) {
   if (code !== 0) throw new Error(`${program} failed: ${code}`);
 }
 
-async function forgetAll() {
+/** Until the server's memory has not changed for some seconds. @param {number} pid */
+async function forgetAll(pid) {
   writeFileSync("/proc/sys/vm/drop_caches", "2");
-  await delay(5000);
+  for (let before = -1, now = 0; before !== now; before = now, now = residentKiB(pid)) await delay(5000);
 }
 
 const base = mkdtempSync(join(String(values.dir), "many-files-"));
@@ -94,12 +99,12 @@ try {
   let start = performance.now();
   await lookUpAll(mounted, 1);
   report(`${files} files looked up, ${((performance.now() - start) / 1000).toFixed(0)} s`, pid);
-  await forgetAll();
+  await forgetAll(pid);
   report("forgotten", pid);
   start = performance.now();
   await run("find", [mounted, "-type", "f", "-size", "+1"]);
   report(`${files} files listed, ${((performance.now() - start) / 1000).toFixed(0)} s`, pid);
-  await forgetAll();
+  await forgetAll(pid);
   report("forgotten", pid);
   execFileSync("umount", [mounted]);
   await once(mount, "exit");

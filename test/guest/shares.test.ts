@@ -109,6 +109,27 @@ describe.each(SHARE_KINDS)("a guest on a $name share", (kind) => {
     await session.run("cd /share && mkdir names/d && mv names/d names/e && rmdir names/e names");
   });
 
+  test("finds files by handle, as for NFS, after the kernel has dropped its caches", async () => {
+    const files =
+      "for i in $(seq 300); do echo $i >file-$i; done; echo stays >kept; echo goes >gone; echo is >moved";
+    await session.run(
+      `mkdir -p /share/export/below/deep && cd /share/export && ${files}; echo new >below/other`,
+    );
+    const change = "cd /share/export && rm gone && mv moved below/renamed && mv below/other kept";
+    const paths = ["file-7", "gone", "moved", "kept", "below/other", "below/deep"];
+    const output = await session.run(
+      `cd /share/export && handle-check /share "${change}" ${paths.join(" ")}`,
+    );
+    expect(output.split("\n")).toEqual([
+      "file-7: file of 2 bytes",
+      "gone: ESTALE",
+      "moved: file of 3 bytes",
+      "kept: ESTALE",
+      "below/other: file of 4 bytes",
+      "below/deep: directory",
+    ]);
+  });
+
   test("has everything after it was unmounted and mounted again", async () => {
     await session.run(REMOUNT);
     await expectSameTree("/share/tree", "/fixture");

@@ -1,9 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Gateway, startGateway } from "../support/gateway.js";
+import { type Gateway, type GatewayOptions, startGateway } from "../support/gateway.js";
 
 const BENCH = fileURLToPath(new URL("../../native/bench", import.meta.url));
 const MOUNT_TIMEOUT_MS = 20_000;
@@ -24,9 +24,9 @@ export class MountedShare {
   readonly #mount: ChildProcess;
 
   /** Starts a gateway with these arguments and mounts its share. */
-  static async open(args: readonly string[]): Promise<MountedShare> {
+  static async open(args: readonly string[], options: GatewayOptions = {}): Promise<MountedShare> {
     execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
-    const gateway = await startGateway(args);
+    const gateway = await startGateway(args, options);
     const path = join(gateway.directory, "mount");
     mkdirSync(path);
     const mount = spawn(join(BENCH, "build/vufs-mount"), [gateway.socketPath, path], {
@@ -48,6 +48,15 @@ export class MountedShare {
     return execFileSync(program, args, { cwd: this.path, encoding: "utf8", maxBuffer: 1 << 26 });
   }
 
+  /** Stops answering, until {@link resume}. */
+  pause(): void {
+    this.#gateway.signal("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#gateway.signal("SIGCONT");
+  }
+
   /** Unmounts. @returns the exit codes of the mount (3: a malformed reply) and the gateway, and its log */
   async close(): Promise<{ mount: number | null; gateway: number | null; log: string }> {
     const unmounted = new Promise<number | null>((resolve) => this.#mount.once("exit", resolve));
@@ -57,6 +66,17 @@ export class MountedShare {
     const log = this.#gateway.stderr();
     await this.#gateway.stop();
     return { mount, gateway: exit.code, log };
+  }
+
+  /** Kills the gateway, as if it had crashed, and removes the mount. */
+  async kill(): Promise<void> {
+    this.#gateway.signal("SIGKILL");
+    await this.#gateway.waitForExit();
+    const gone = this.#mount.exitCode ?? new Promise((resolve) => this.#mount.once("exit", resolve));
+    // It may have noticed already and unmounted by itself.
+    spawnSync("umount", ["-l", this.path]);
+    await gone;
+    await this.#gateway.stop();
   }
 
   async #waitUntilMounted(): Promise<void> {

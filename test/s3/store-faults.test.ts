@@ -247,6 +247,20 @@ describe("requests", () => {
     expect(fake.counts.connections).toBeLessThanOrEqual(9);
   });
 
+  it("keep their connection, whatever their method", async () => {
+    fake.counts.reset();
+    for (let index = 0; index < 5; index++) {
+      await store.put("file", BODY, NO_ATTRIBUTES);
+      await store.head("file");
+      await readAll("file");
+      await store.list({ prefix: "" });
+      await store.remove("file");
+      await expect(store.head("file")).rejects.toMatchObject({ code: "not-found" });
+    }
+    // The pool's next request may begin before its last has ended in every respect.
+    expect(fake.counts.connections).toBeLessThanOrEqual(2);
+  });
+
   it("for one file do not keep another waiting", async () => {
     const narrow = await open({ concurrency: 2 });
     await narrow.put("big", BODY, NO_ATTRIBUTES);

@@ -8,6 +8,7 @@ const PACKAGE_SETS = {
   guest: ["qemu-system-x86", "busybox-static", "cpio", "g++", "kmod"],
   host: ["fio", "g++", "git", "make"],
   soak: ["fio", "g++", "stress-ng"],
+  s3: ["mmdebstrap"],
   conformance: ["e2fsprogs", "g++", "make", "mount"],
 };
 

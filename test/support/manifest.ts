@@ -11,8 +11,8 @@ import { posix } from "../../src/native/posix.js";
 
 /** What a manifest says beside names, types, modes, owners, contents, targets and devices. */
 export interface ManifestOptions {
-  /** Modification times of what is no directory; "all" has those of directories, too. */
-  readonly times?: "files" | "all";
+  /** Of which files the modification time counts; of none by default. */
+  readonly times?: (file: HostFile) => boolean;
   /** Which names are links to the same file, and how many there are. */
   readonly links?: boolean;
   /** Which extended attributes count; all of them by default. */
@@ -36,7 +36,7 @@ function contentsOf(file: HostFile, path: string): string {
 /** Describes a tree of the host, one line for each file, in order. */
 export function manifest(root: string, options: ManifestOptions = {}): string[] {
   posix.prepareThread();
-  const { times, links = true, xattrs = () => true, entries = () => true } = options;
+  const { times = () => false, links = true, xattrs = () => true, entries = () => true } = options;
   const lines: string[] = [];
   const firsts = new Map<string, string>();
 
@@ -49,7 +49,7 @@ export function manifest(root: string, options: ManifestOptions = {}): string[] 
     } else if (file.type === "character" || file.type === "block") {
       words.push(`device ${file.rdev}`);
     }
-    if (times === "all" || (times === "files" && file.type !== "directory")) {
+    if (times(file)) {
       words.push(`mtime ${file.mtime.seconds}.${file.mtime.nanoseconds}`);
     }
     if (links && file.type !== "directory" && file.nlink > 1) {
@@ -72,14 +72,19 @@ export function manifest(root: string, options: ManifestOptions = {}): string[] 
     if (file.type === "directory") {
       for (const name of readdirSync(`/proc/self/fd/${file.fd}`, "latin1").sort()) {
         const childPath = `${path === "/" ? "" : path}/${name}`;
-        const child = openHostEntry(file.fd, name, childPath);
-        visit(child, childPath);
-        closeSync(child.fd);
+        using(openHostEntry(file.fd, name, childPath), (child) => visit(child, childPath));
       }
     }
   };
-  const top = openHostDirectory(root);
-  visit(top, "/");
-  closeSync(top.fd);
+  using(openHostDirectory(root), (top) => visit(top, "/"));
   return lines;
+}
+
+/** A descriptor that stays open would keep a mount busy. */
+function using(file: HostFile, use: (file: HostFile) => void): void {
+  try {
+    use(file);
+  } finally {
+    closeSync(file.fd);
+  }
 }

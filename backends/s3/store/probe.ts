@@ -141,12 +141,24 @@ async function checksChecksums(client: S3Client, key: string): Promise<boolean> 
   return headers[CHECKSUM_HEADER] === checksumOf(BODY);
 }
 
+/** When the answer to a creation is lost, what it made is dropped and there is another one. */
+async function beginUpload(store: ObjectStore, key: string): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await store.createUpload(key, NO_ATTRIBUTES);
+    } catch (error) {
+      if (attempt === FIRST_ATTEMPTS || !(error instanceof StoreError) || error.code !== "io") throw error;
+      for (const { uploadId } of await store.listUploads(key)) await store.abortUpload(key, uploadId);
+    }
+  }
+}
+
 async function probePartCopy(
   store: ObjectStore,
   key: string,
 ): Promise<Pick<StoreFeatures, "partCopy" | "conditionalPartCopy">> {
   const upload = `${key}.copy`;
-  const id = await store.createUpload(upload, NO_ATTRIBUTES);
+  const id = await beginUpload(store, upload);
   const copyPart = (source: CopySource) => store.copyPart(upload, id, 1, source, 0, BODY.length);
   try {
     const partCopy = await works(copyPart({ key }));

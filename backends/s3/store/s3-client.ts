@@ -282,7 +282,7 @@ export class S3Client {
     headers.push("host", this.endpoint.host);
     if (credentials === undefined) return headers;
     const payload = this.#hashBody(request.body);
-    this.#signer.sign({ method: request.method, path, query, headers, payload }, credentials, new Date());
+    this.#signer.sign({ method: request.method, path, query, headers, payload }, credentials, Date.now());
     return headers;
   }
 

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, hash } from "node:crypto";
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -26,16 +26,18 @@ function hmac(key: Buffer | string, text: string): Buffer {
 }
 
 function sha256(text: string): string {
-  return createHash("sha256").update(text, "latin1").digest("hex");
+  return hash("sha256", Buffer.from(text, "latin1"), "hex");
 }
 
 /** "20260102T030405Z" */
-function formatDate(now: Date): string {
-  return now.toISOString().replace(/[-:]|\.\d+/g, "");
+function formatDate(nowMs: number): string {
+  return new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, "");
 }
 
 /** Signature version 4 for one region. The key of a day is derived once. */
 export class Signer {
+  #date = "";
+  #dateSecond = -1;
   #key: Buffer = Buffer.alloc(0);
   #keyDay = "";
   #keySecret = "";
@@ -46,9 +48,14 @@ export class Signer {
   ) {}
 
   /** Adds the date, the payload's hash, the session token and the signature over all headers. */
-  sign(request: SignedRequest, credentials: Credentials, now: Date): void {
+  sign(request: SignedRequest, credentials: Credentials, nowMs: number): void {
     const { headers } = request;
-    const date = formatDate(now);
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#dateSecond) {
+      this.#dateSecond = second;
+      this.#date = formatDate(nowMs);
+    }
+    const date = this.#date;
     headers.push("x-amz-date", date, "x-amz-content-sha256", request.payload);
     if (credentials.sessionToken !== undefined) {
       headers.push("x-amz-security-token", credentials.sessionToken);

@@ -118,6 +118,8 @@ export class Transport {
       {
         ...{ method, path, headers, body: body ?? null },
         ...{ headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+        // undici would close the connection after every HEAD, for servers that send a body all the same.
+        reset: false,
       },
       exchange,
     );

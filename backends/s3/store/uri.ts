@@ -23,7 +23,19 @@ export function encodeQuery(parameters: Readonly<Record<string, string | undefin
     .join("&");
 }
 
-/** A key of a reply with encoding-type=url, where a space may be a plus. */
+/**
+ * A key of a reply with encoding-type=url, where a space may be a plus. What is no UTF-8 has replacement characters:
+ * such a key cannot be asked for, but the others of its page can.
+ */
 export function decodeListedKey(text: string): string {
-  return text.includes("%") || text.includes("+") ? decodeURIComponent(text.replaceAll("+", "%20")) : text;
+  if (!text.includes("%") && !text.includes("+")) return text;
+  const encoded = text.replaceAll("+", "%20");
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    const bytes = encoded.replace(/%([0-9a-fA-F]{2})/g, (_, hex) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    );
+    return Buffer.from(bytes, "latin1").toString();
+  }
 }

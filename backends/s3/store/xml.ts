@@ -15,11 +15,16 @@ function malformed(why: string): StoreError {
   return new StoreError("io", `the reply is no document of S3: ${why}`);
 }
 
+function toCharacter(code: number): string {
+  if (code > 0x10ffff) throw malformed(`there is no such character: ${code}`);
+  return String.fromCodePoint(code);
+}
+
 function expandReferences(text: string): string {
   if (!text.includes("&")) return text;
   return text.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));?/g, (whole, hex, decimal, named) => {
-    if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
-    if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
+    if (hex !== undefined) return toCharacter(Number.parseInt(hex, 16));
+    if (decimal !== undefined) return toCharacter(Number(decimal));
     const char = ENTITIES[String(named)];
     if (char === undefined) throw malformed(`unknown entity ${whole}`);
     return char;

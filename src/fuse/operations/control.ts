@@ -22,6 +22,7 @@ function destroy(session: FuseSession): Status {
 
 function forget(session: FuseSession, request: Request): number {
   session.inodes.forget(request.nodeLow, request.nodeHigh, request.number64(0));
+  session.forgotten(1);
   return LaneResult.NO_REPLY;
 }
 
@@ -33,6 +34,7 @@ function batchForget(session: FuseSession, request: Request): number {
     const lookups = entries.readUInt32LE(at + 8) + entries.readUInt32LE(at + 12) * 0x1_0000_0000;
     session.inodes.forget(entries.readUInt32LE(at), entries.readUInt32LE(at + 4), lookups);
   }
+  session.forgotten(count);
   return LaneResult.NO_REPLY;
 }
 

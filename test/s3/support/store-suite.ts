@@ -1,22 +1,19 @@
 import {
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
   type S3Client,
-  UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   NO_ATTRIBUTES,
   type ObjectAttributes,
-  type StoreErrorCode,
   type StoreFeatures,
 } from "../../../backends/s3/store/object-store.js";
 import type { S3Store } from "../../../backends/s3/store/s3-store.js";
-import { bytes, connectSdk, createBucket, openStore } from "./connect.js";
+import { bytes, connectSdk, createBucket, listAll, openStore, read, rejects } from "./connect.js";
+import { describeUploads } from "./upload-suite.js";
 
 /** Where servers may differ. */
 export interface ServerTraits {
@@ -25,7 +22,6 @@ export interface ServerTraits {
   readonly features: StoreFeatures;
 }
 
-const MIB = 2 ** 20;
 const FULL: ObjectAttributes = {
   metadata: { mode: "33188", uid: "1000", "with-dash": "a, b;c=d" },
   contentType: "text/plain; charset=utf-8",
@@ -52,35 +48,6 @@ const ODD_KEYS = [
     "\u0001",
   ],
 ];
-
-function read(store: S3Store, key: string, length: number, offset = 0, options = {}) {
-  const into = new Uint8Array(length);
-  return store.read(key, offset, into, options).then((result) => ({
-    ...result,
-    bytes: Buffer.from(into.subarray(0, result.length)),
-  }));
-}
-
-async function rejects(attempt: Promise<unknown>, code: StoreErrorCode): Promise<void> {
-  await expect(attempt).rejects.toMatchObject({ name: "StoreError", code });
-}
-
-async function listAll(store: S3Store, prefix: string, maxKeys?: number) {
-  const keys: string[] = [];
-  const prefixes: string[] = [];
-  let token: string | undefined;
-  do {
-    const page = await store.list({
-      ...{ prefix, delimiter: "/" },
-      ...(maxKeys !== undefined && { maxKeys }),
-      ...(token !== undefined && { continuationToken: token }),
-    });
-    keys.push(...page.objects.map(({ key }) => key));
-    prefixes.push(...page.commonPrefixes);
-    token = page.continuationToken;
-  } while (token !== undefined);
-  return { keys, prefixes };
-}
 
 /** What an ObjectStore promises, on a server. */
 export function describeStore({ name, start, features }: ServerTraits): void {
@@ -287,70 +254,6 @@ export function describeStore({ name, start, features }: ServerTraits): void {
       expect(Object.fromEntries(tags)).toEqual({ a: "1", b: "x y" });
     });
 
-    it("makes an object of parts", async () => {
-      const key = `${fresh()}file`;
-      const source = `${key}.source`;
-      const [first, last] = [bytes(5 * MIB, 1), bytes(1000, 2)];
-      const copied = bytes(6 * MIB, 3);
-      const { etag } = await store.put(source, copied, NO_ATTRIBUTES);
-      const id = await store.createUpload(key, FULL);
-      expect(await store.listUploads(key)).toMatchObject([{ uploadId: id }]);
-      const stale = { key: source, ifMatch: '"0"' };
-      await rejects(store.copyPart(key, id, 2, stale, 0, 5 * MIB), "precondition");
-      const parts = [
-        { partNumber: 1, ...(await store.uploadPart(key, id, 1, first)) },
-        {
-          partNumber: 2,
-          ...(await store.copyPart(key, id, 2, { key: source, ifMatch: etag }, 100, 5 * MIB)),
-        },
-        { partNumber: 4, ...(await store.uploadPart(key, id, 4, last)) },
-      ];
-      const sizes = [5 * MIB, 5 * MIB, 1000];
-      const there = await store.listParts(key, id);
-      expect(there.map(({ partNumber, size }) => ({ partNumber, size }))).toEqual(
-        parts.map(({ partNumber }, index) => ({ partNumber, size: sizes[index] })),
-      );
-      expect(there.map((part) => part.etag.replaceAll('"', ""))).toEqual(
-        parts.map((part) => part.etag.replaceAll('"', "")),
-      );
-      await rejects(store.head(key), "not-found");
-      const done = await store.completeUpload(key, id, parts, { ifNoneMatch: "*" });
-      expect(await store.head(key)).toMatchObject({
-        etag: done.etag,
-        size: 10 * MIB + 1000,
-        attributes: FULL,
-      });
-      const whole = await read(store, key, 11 * MIB, 0, { whole: true });
-      expect(whole.bytes.equals(Buffer.concat([first, copied.subarray(100, 100 + 5 * MIB), last]))).toBe(
-        true,
-      );
-      expect(await store.listUploads(key)).toEqual([]);
-      const again = await store.completeUpload(key, id, parts, { ifNoneMatch: "*" });
-      expect(again.etag).toBe(done.etag);
-      await store.abortUpload(key, id);
-    });
-
-    it("ends an upload only where the condition holds", async () => {
-      const key = `${fresh()}file`;
-      const { etag } = await store.put(key, bytes(1), NO_ATTRIBUTES);
-      const upload = async () => {
-        const id = await store.createUpload(key, NO_ATTRIBUTES);
-        return { id, parts: [{ partNumber: 1, ...(await store.uploadPart(key, id, 1, bytes(10))) }] };
-      };
-      const one = await upload();
-      await rejects(store.completeUpload(key, one.id, one.parts, { ifNoneMatch: "*" }), "precondition");
-      await rejects(store.completeUpload(key, one.id, one.parts, { ifMatch: '"0"' }), "precondition");
-      expect((await store.head(key)).etag).toBe(etag);
-      await store.completeUpload(key, one.id, one.parts, { ifMatch: etag });
-      const two = await upload();
-      await store.abortUpload(key, two.id);
-      await store.abortUpload(key, two.id);
-      await rejects(store.listParts(key, two.id), "no-upload");
-      await rejects(store.uploadPart(key, two.id, 1, bytes(1)), "no-upload");
-      await store.put(key, bytes(5), NO_ATTRIBUTES);
-      await rejects(store.completeUpload(key, two.id, two.parts), "no-upload");
-    });
-
     it("reads old versions", async () => {
       const versions = await openStore(server.endpoint, { bucket: "versions" });
       await sdk.send(
@@ -386,23 +289,6 @@ export function describeStore({ name, start, features }: ServerTraits): void {
       }
     });
 
-    it("reads an object of parts whose checksum is one of checksums", async () => {
-      const target = { Bucket: "bucket", Key: `${fresh()}file` };
-      const ChecksumAlgorithm = "CRC32";
-      const { UploadId } = await sdk.send(new CreateMultipartUploadCommand({ ...target, ChecksumAlgorithm }));
-      const part = { ...target, UploadId, ChecksumAlgorithm } as const;
-      const bodies = [bytes(5 * MIB, 4), bytes(100, 5)];
-      const Parts = [];
-      for (const [index, Body] of bodies.entries()) {
-        const PartNumber = index + 1;
-        const { ETag, ChecksumCRC32 } = await sdk.send(new UploadPartCommand({ ...part, PartNumber, Body }));
-        Parts.push({ PartNumber, ETag, ChecksumCRC32 });
-      }
-      await sdk.send(new CompleteMultipartUploadCommand({ ...target, UploadId, MultipartUpload: { Parts } }));
-      const found = await read(store, target.Key, 6 * MIB, 0, { whole: true });
-      expect(found.bytes.equals(Buffer.concat(bodies))).toBe(true);
-    });
-
     it("says what is wrong with a request", async () => {
       await rejects(store.put("k".repeat(1025), bytes(1), NO_ATTRIBUTES), "key-too-long");
       const none = await openStore(server.endpoint, { bucket: "no-such-bucket" });
@@ -432,6 +318,8 @@ export function describeStore({ name, start, features }: ServerTraits): void {
       await expect(store.head("x", { signal: abort.signal })).rejects.toThrow("enough");
       await expect(read(store, "x", 1, 0, { signal: abort.signal })).rejects.toThrow("enough");
     });
+
+    describeUploads({ store: () => store, sdk: () => sdk, fresh });
 
     it("counts its requests by class", async () => {
       const key = `${fresh()}file`;

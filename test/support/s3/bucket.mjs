@@ -40,9 +40,11 @@ import { Data } from "./data.mjs";
 /** Completed uploads answer a second completion as the first, as long as they are remembered. */
 const REMEMBERED_COMPLETIONS = 1000;
 
+const ASCII = /^[\x00-\x7f]*$/;
+
 /** @param {string} key */
 export function toBytes(key) {
-  return Buffer.from(key, "utf8").toString("latin1");
+  return ASCII.test(key) ? key : Buffer.from(key, "utf8").toString("latin1");
 }
 
 /** @param {string} bytes */

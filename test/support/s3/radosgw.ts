@@ -9,6 +9,7 @@ const SCRIPT = fileURLToPath(new URL("rgw.sh", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../../.cache/rgw", import.meta.url));
 /** rgw.sh takes the ports up to this one above the first. */
 const PORTS = 60;
+const MOST_STARTS = 3;
 
 export interface Radosgw {
   readonly endpoint: string;
@@ -43,8 +44,7 @@ function run(command: string, folder: string, port: number): string {
   return result.stdout;
 }
 
-/** Starts a Ceph radosgw that keeps everything in memory; its credentials are TEST_CREDENTIALS. */
-export async function startRadosgw(): Promise<Radosgw> {
+async function tryToStart(): Promise<Radosgw> {
   const parent = mkdtempSync(join(tmpdir(), "rgw-"));
   const folder = join(parent, "d");
   const port = await choosePort();
@@ -59,4 +59,16 @@ export async function startRadosgw(): Promise<Radosgw> {
     throw error;
   }
   return { endpoint: `http://127.0.0.1:${port}`, close };
+}
+
+/** Starts a Ceph radosgw that keeps everything in memory; its credentials are TEST_CREDENTIALS. */
+export async function startRadosgw(): Promise<Radosgw> {
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await tryToStart();
+    } catch (error) {
+      // One of its other ports may have been taken.
+      if (attempts === MOST_STARTS) throw error;
+    }
+  }
 }

@@ -162,7 +162,10 @@ describe("an error names option, expectation and value", () => {
       [...MEMORY, "--shared-dir", "/srv"],
       "--shared-dir: belongs to --backend passthrough, not to --backend memory",
     ],
-    [[...HOST, "--backend", "tape"], '--backend: expected one of passthrough, memory, overlay, s3, got "tape"'],
+    [
+      [...HOST, "--backend", "tape"],
+      '--backend: expected one of passthrough, memory, overlay, s3, got "tape"',
+    ],
     [[...HOST, "--cache", "none"], '--cache: expected one of auto, always, never, metadata, got "none"'],
     [
       [...HOST, "--timeout=1s"],

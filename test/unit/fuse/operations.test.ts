@@ -242,7 +242,7 @@ describe("privileges", () => {
     expect(write(4, 1n << 63n)).toBe(-EINVAL);
     expect(write(4, 1n << 60n)).toBe(-EFBIG);
     const opened = driver.session.handles.get(Number(handle & 0xffff_ffffn), Number(handle >> 32n), "file");
-    Object.assign(opened as object, { boundFile: { kind: "descriptor", fd: -1, append: false } });
+    Object.assign(opened as object, { boundFile: { kind: "descriptor", fd: -1 } });
     expect(write(0)).toBe(-EBADF);
     expect(write(4)).toBe(8);
   });

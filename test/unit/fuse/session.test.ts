@@ -119,6 +119,11 @@ describe("FuseSession", () => {
   const reply = () => lane.bytes.subarray(Slot.REPLY_BYTE, Slot.REPLY_BYTE + Slot.REPLY_BYTES);
   const name = (text: string) => Buffer.from(`${text}\0`, "latin1");
   const lookup = (text: string) => request(Opcode.LOOKUP, 1n, name(text));
+  /** Node id of a file. */
+  const idOf = (text: string) => {
+    lookup(text);
+    return reply().readBigUInt64LE(0);
+  };
 
   beforeEach(() => {
     log = [];
@@ -143,7 +148,9 @@ describe("FuseSession", () => {
 
   test("answers a lookup with node id, timeouts and attributes, for the caller", () => {
     expect(lookup("file")).toBe(128);
-    expect(reply().readBigUInt64LE(0)).toBe(2n);
+    const id = reply().readBigUInt64LE(0);
+    expect(id & 0xffff_ffffn).toBe(2n);
+    expect(reply().readBigUInt64LE(8)).toBe(id >> 32n);
     expect(reply().readBigUInt64LE(16)).toBe(1n);
     expect(reply().readBigUInt64LE(24)).toBe(2n);
     expect(reply().readUInt32LE(40 + Attr.MODE * 4)).toBe(S_IFREG | 0o644);
@@ -204,46 +211,47 @@ describe("FuseSession", () => {
   });
 
   test("an operation that waits opens its handle when it is done", async () => {
-    lookup("file");
-    expect(request(Opcode.OPEN, 2n, Buffer.alloc(8))).toBe(LaneResult.PENDING);
+    expect(request(Opcode.OPEN, idOf("file"), Buffer.alloc(8))).toBe(LaneResult.PENDING);
     await new Promise((resolve) => setImmediate(resolve));
     expect(session.handles.size).toBe(1);
   });
 
   test("FLUSH of a backend without it succeeds, so that the guest goes on sending it", async () => {
-    lookup("file");
-    request(Opcode.OPEN, 2n, Buffer.alloc(8));
+    const id = idOf("file");
+    request(Opcode.OPEN, id, Buffer.alloc(8));
     await new Promise((resolve) => setImmediate(resolve));
     const body = Buffer.alloc(24);
     body.writeUInt32LE(session.handles.generationAt(0), 4);
-    expect(request(Opcode.FLUSH, 2n, body)).toBe(0);
+    expect(request(Opcode.FLUSH, id, body)).toBe(0);
   });
 
   test("FORGET has no reply and releases the node", () => {
-    lookup("file");
+    const id = idOf("file");
     const one = Buffer.alloc(8);
     one.writeUInt32LE(1);
-    expect(request(Opcode.FORGET, 2n, one)).toBe(LaneResult.NO_REPLY);
+    expect(request(Opcode.FORGET, id, one)).toBe(LaneResult.NO_REPLY);
     expect(backend.forgotten).toEqual(["file"]);
   });
 
   test("BATCH_FORGET believes the request's length, not its count", () => {
-    lookup("file");
+    const id = idOf("file");
     const body = Buffer.alloc(8 + 16);
     body.writeUInt32LE(1_000_000, 0);
-    body.writeUInt32LE(2, 8);
+    body.writeBigUInt64LE(id, 8);
     body.writeUInt32LE(1, 16);
     expect(request(Opcode.BATCH_FORGET, 0n, body)).toBe(LaneResult.NO_REPLY);
     expect(backend.forgotten).toEqual(["file"]);
   });
 
   test("INIT begins a new session: handles are released, node ids void", () => {
-    lookup("file");
+    const id = idOf("file");
     request(Opcode.OPENDIR, 1n, Buffer.alloc(8));
     expect(request(Opcode.INIT, 0n, initBody(7, 38))).toBe(64);
     expect(backend.released).toEqual([""]);
     expect(backend.forgotten).toEqual(["file"]);
-    expect(request(Opcode.GETATTR, 2n, Buffer.alloc(16))).toBe(-ESTALE);
+    // Not even in the place of a file of the new session.
+    expect(idOf("file")).not.toBe(id);
+    expect(request(Opcode.GETATTR, id, Buffer.alloc(16))).toBe(-ESTALE);
     expect(request(Opcode.GETATTR, 1n, Buffer.alloc(16))).toBe(104);
   });
 

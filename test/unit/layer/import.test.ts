@@ -41,7 +41,7 @@ async function importArchives(archives: readonly Buffer[], maxSizeBytes = 2 ** 4
 async function importLast(...layers: readonly (readonly ArchiveEntry[])[]): Promise<string[]> {
   const archives = await Promise.all(layers.map((entries) => archiveOf(...entries)));
   const { layers: paths } = await importArchives(archives);
-  return manifest(paths.at(-1) as string, { times: "all" });
+  return manifest(paths.at(-1) as string, { times: () => true });
 }
 
 describe.skipIf(!isRoot)("a layer is unpacked", () => {

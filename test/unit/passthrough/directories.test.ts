@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { DirectoryHandle } from "../../../backends/passthrough/node.js";
 import { S_IFDIR, S_IFLNK, S_IFREG } from "../../../src/vfs/attributes.js";
 import { ENOENT, ENOTDIR } from "../../../src/vfs/errno.js";
-import { node, ROOT_CALLER, TestShare } from "./share.js";
+import { directory, node, ROOT_CALLER, TestShare } from "./share.js";
 
 function filled(count: number): TestShare {
   const share = new TestShare();
@@ -12,9 +12,7 @@ function filled(count: number): TestShare {
 }
 
 function opendir(share: TestShare): DirectoryHandle {
-  const handle = share.backend.opendir(ROOT_CALLER, share.root);
-  if (typeof handle === "number") throw new Error(`opendir: ${handle}`);
-  return handle;
+  return directory(share.backend.opendir(ROOT_CALLER, share.root));
 }
 
 describe.each([

@@ -171,15 +171,15 @@ describe("a host that moves directories all the time", () => {
     const until = performance.now() + 1500;
     while (performance.now() < until) {
       await new Promise((resolve) => setImmediate(resolve));
-      const d = backend.lookup(ROOT_CALLER, root, "d", attr);
+      const d = await backend.lookup(ROOT_CALLER, root, "d", attr);
       if (typeof d === "number") continue;
       const above = backend.parentOf(ROOT_CALLER, d, attr);
       expect([root, -ESTALE, -ENOTDIR]).toContain(above);
-      const passwd = backend.lookup(ROOT_CALLER, d, "passwd", attr);
+      const passwd = await backend.lookup(ROOT_CALLER, d, "passwd", attr);
       if (typeof passwd !== "number") {
         found++;
         expect([attr[Attr.INO], attr[Attr.SIZE]]).not.toEqual([secret.ino, secret.size]);
-        const handle = backend.open(ROOT_CALLER, passwd, 0);
+        const handle = await backend.open(ROOT_CALLER, passwd, 0);
         if (typeof handle !== "number") {
           expect(readFileSync(handle.fd, "latin1")).toBe("inside");
           share.release(handle);

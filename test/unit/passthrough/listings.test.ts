@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { ROOT_CALLER, TestShare } from "./share.js";
+import { directory, ROOT_CALLER, TestShare } from "./share.js";
 
 /** Waits until a listing of the directory may be kept: its last change is long enough ago. */
 async function settle(path: string): Promise<void> {
@@ -68,8 +68,7 @@ describe.each(["/dev/shm", "/tmp"])("listings that are kept, below %s", (below) 
     for (let i = 0; i < 200; i++) writeFileSync(share.path(`file-${i}`), "");
     await settle(share.directory);
     names(share, false);
-    const handle = share.backend.opendir(ROOT_CALLER, share.root);
-    if (typeof handle === "number") throw new Error(`opendir: ${handle}`);
+    const handle = directory(share.backend.opendir(ROOT_CALLER, share.root));
     const begun = share.listFrom(handle, false, 0n, 2000);
     unlinkSync(share.path(begun.at(-1)?.name ?? ""));
     writeFileSync(share.path("a new one"), "");

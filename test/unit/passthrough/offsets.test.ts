@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { ROOT_CALLER, TestShare } from "./share.js";
+import { directory, ROOT_CALLER, TestShare } from "./share.js";
 
 /** A directory on an overlay, or undefined where that cannot be mounted. */
 function overlay(): string | undefined {
@@ -33,8 +33,7 @@ describe.each(PLACES)("directory offsets on %s", (_name, place) => {
     const stays = Array.from({ length: 600 }, (_, i) => `stays-${i}`);
     for (const name of stays) writeFileSync(share.path(name), "");
     for (let i = 0; i < 600; i++) writeFileSync(share.path(`goes-${i}`), "");
-    const handle = share.backend.opendir(ROOT_CALLER, share.root);
-    if (typeof handle === "number") throw new Error(`opendir: ${handle}`);
+    const handle = directory(share.backend.opendir(ROOT_CALLER, share.root));
     const seen: string[] = [];
     let turn = 0;
     for (let offset = 0n; ; turn++) {
@@ -64,8 +63,7 @@ describe.each(PLACES)("directory offsets on %s", (_name, place) => {
     if (below === undefined) return;
     const share = new TestShare({}, below);
     for (let i = 0; i < 300; i++) writeFileSync(share.path(`f${i}`), "");
-    const handle = share.backend.opendir(ROOT_CALLER, share.root);
-    if (typeof handle === "number") throw new Error(`opendir: ${handle}`);
+    const handle = directory(share.backend.opendir(ROOT_CALLER, share.root));
     const whole = share.list(share.root, false).filter((entry) => !entry.name.startsWith("."));
     for (const at of [250, 3, 100, 297, 0, 101]) {
       const offset = whole[at]?.offset ?? 0n;

@@ -1,11 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { FileHandle } from "../../../backends/passthrough/node.js";
+import { FileHandle } from "../../../backends/passthrough/node.js";
 import { Change } from "../../../src/vfs/attributes.js";
 import { EBADF, EINVAL, ENOSYS, ENOTTY, EPERM } from "../../../src/vfs/errno.js";
 import type { Caller } from "../../../src/vfs/node.js";
-import { file, ROOT_CALLER, TestShare } from "./share.js";
+import { directory, file, ROOT_CALLER, TestShare } from "./share.js";
 
 const describeAsRoot = describe.runIf(process.geteuid?.() === 0);
 const CLEARING: Caller = { ...ROOT_CALLER, uid: 1234, gid: 2345, clearsPrivileges: true };
@@ -43,7 +43,7 @@ describeAsRoot("setuid and setgid", () => {
       "open with O_TRUNC",
       (caller) => (share, h) => {
         const opened = share.backend.open(caller, h.node, O_RDWR | O_TRUNC);
-        if (typeof opened !== "number") share.release(opened);
+        if (opened instanceof FileHandle) share.release(opened);
         return opened;
       },
     ],
@@ -189,10 +189,9 @@ describe("inode flags", () => {
     const share = new TestShare();
     const handle = share.create("f");
     const { backend } = share;
-    const directory = backend.opendir(ROOT_CALLER, share.root);
-    if (typeof directory === "number") throw new Error("opendir");
+    const listing = directory(backend.opendir(ROOT_CALLER, share.root));
     const into = Buffer.alloc(28);
-    for (const of of [handle, directory]) {
+    for (const of of [handle, listing]) {
       expect(backend.ioctl(ROOT_CALLER, of, GETFLAGS, NONE, into)).toBe(4);
       const before = into.readUInt32LE();
       expect(backend.ioctl(ROOT_CALLER, of, SETFLAGS, flags(before | NODUMP), NONE)).toBe(0);
@@ -203,7 +202,7 @@ describe("inode flags", () => {
     if (listed.status === 0) expect(listed.stdout.split(" ")[0]).toContain("d");
     expect(backend.ioctl(ROOT_CALLER, handle, FSGETXATTR, NONE, into)).toBe(28);
     expect(backend.ioctl(ROOT_CALLER, handle, FSSETXATTR, into, NONE)).toBe(0);
-    backend.releasedir(directory);
+    backend.releasedir(listing);
     share.release(handle);
   });
 

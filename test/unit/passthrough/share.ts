@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { FileHandle, PassthroughNode } from "../../../backends/passthrough/node.js";
+import { DirectoryHandle, FileHandle, PassthroughNode } from "../../../backends/passthrough/node.js";
 import {
   PassthroughBackend,
   type PassthroughOptions,
@@ -52,6 +52,8 @@ export class TestShare {
       sharedDir: this.directory,
       xattr: true,
       allowDirectIo: false,
+      // A busy machine must not look like a slow disk.
+      patienceMs: Number.POSITIVE_INFINITY,
       logger,
       ...options,
     });
@@ -91,7 +93,7 @@ export class TestShare {
   }
 
   getattr(of: PassthroughNode, handle?: FileHandle): number {
-    return this.backend.getattr(ROOT_CALLER, of, handle, this.attr);
+    return status(this.backend.getattr(ROOT_CALLER, of, handle, this.attr));
   }
 
   setattr(of: PassthroughNode, change: Partial<AttributeChange>, handle?: FileHandle) {
@@ -111,8 +113,7 @@ export class TestShare {
 
   /** The whole directory, `capacity` bytes at a time. */
   list(of: PassthroughNode, plus: boolean, capacity = 4096): ListedEntry[] {
-    const handle = this.backend.opendir(ROOT_CALLER, of);
-    if (typeof handle === "number") throw new Error(`opendir: ${handle}`);
+    const handle = directory(this.backend.opendir(ROOT_CALLER, of));
     const entries: ListedEntry[] = [];
     for (let offset = 0n; ; ) {
       const batch = this.listFrom(handle, plus, offset, capacity);
@@ -137,8 +138,8 @@ export class TestShare {
       },
     });
     sink.begin(plus, Number(offset & 0xffffffffn), Number(offset >> 32n), capacity);
-    const status = this.backend.readdir(ROOT_CALLER, handle, sink);
-    if (status < 0) throw new Error(`readdir: ${status}`);
+    const result = status(this.backend.readdir(ROOT_CALLER, handle, sink));
+    if (result < 0) throw new Error(`readdir: ${result}`);
     return [...this.#entries(sink)];
   }
 
@@ -161,12 +162,22 @@ export class TestShare {
   }
 }
 
-export function node(result: PassthroughNode | number): PassthroughNode {
+export function status(result: unknown): number {
+  if (typeof result !== "number") throw new Error(`expected a number, got ${result}`);
+  return result;
+}
+
+export function node(result: unknown): PassthroughNode {
   if (!(result instanceof PassthroughNode)) throw new Error(`expected a node, got ${result}`);
   return result;
 }
 
-export function file(result: FileHandle | number): FileHandle {
+export function directory(result: unknown): DirectoryHandle {
+  if (!(result instanceof DirectoryHandle)) throw new Error(`expected a directory handle, got ${result}`);
+  return result;
+}
+
+export function file(result: unknown): FileHandle {
   if (!(result instanceof FileHandle)) throw new Error(`expected a file handle, got ${result}`);
   return result;
 }

@@ -52,6 +52,19 @@ describe("InodeTable", () => {
     expect(table.forget(low, 0, 1)).toBe(false);
   });
 
+  test("ids of one table are unknown to another that begins with another generation", () => {
+    const owner = { retain: () => false, retainLimit: 0, forget: () => undefined };
+    const table = new InodeTable(new Node(), owner, 0xffff_ffff);
+    const node = new Node();
+    const low = table.reference(node);
+    expect(table.get(low, 0)).toBeUndefined();
+    expect(table.get(low, 0xffff_ffff)).toBe(node);
+    expect(table.get(ROOT_NODE_ID, 0)).toBeDefined();
+    table.forget(low, 0xffff_ffff, 1);
+    expect(table.reference(new Node())).toBe(low);
+    expect(table.get(low, 0)).toBeDefined();
+  });
+
   test("a pin keeps a node that the guest forgot", () => {
     const { table, released } = createTable();
     const node = new Node();

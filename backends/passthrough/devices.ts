@@ -1,0 +1,57 @@
+import { Medium, posix } from "../../src/native/posix.js";
+import type { PassthroughNode } from "./node.js";
+
+/** What kind of file system each device of a share is, and where remote ones are mounted in it. */
+export class Devices {
+  readonly #media = new Map<number, number>();
+  /** Names of mount points of remote file systems, by the directory that has them. */
+  readonly #remoteRoots = new Map<PassthroughNode, Set<string>>();
+  // Nearly every share is one file system.
+  #lastDevice = -1;
+  #lastMedium: number = Medium.OTHER;
+
+  /** A file's descriptor was opened. */
+  saw(node: PassthroughNode): void {
+    if (!this.#media.has(node.dev)) {
+      this.#media.set(node.dev, posix.medium(node.path));
+      this.#lastDevice = -1;
+    }
+  }
+
+  /** {@link Medium} of a file. */
+  mediumOf(node: PassthroughNode): number {
+    if (node.dev !== this.#lastDevice) {
+      this.#lastDevice = node.dev;
+      this.#lastMedium = this.#media.get(node.dev) ?? Medium.OTHER;
+    }
+    return this.#lastMedium;
+  }
+
+  /** The entry `name` is the root of another file system. */
+  entered(parent: PassthroughNode, name: string, root: PassthroughNode): void {
+    if (this.mediumOf(root) !== Medium.REMOTE) {
+      return;
+    }
+    let names = this.#remoteRoots.get(parent);
+    if (names === undefined) {
+      names = new Set();
+      this.#remoteRoots.set(parent, names);
+    }
+    names.add(name);
+  }
+
+  isRemoteRoot(parent: PassthroughNode, name: string): boolean {
+    return this.#remoteRoots.size > 0 && this.#remoteRoots.get(parent)?.has(name) === true;
+  }
+
+  hasRemoteRoots(parent: PassthroughNode): boolean {
+    return this.#remoteRoots.size > 0 && this.#remoteRoots.has(parent);
+  }
+
+  /** The node is gone. */
+  forget(node: PassthroughNode): void {
+    if (this.#remoteRoots.size > 0) {
+      this.#remoteRoots.delete(node);
+    }
+  }
+}

@@ -1,0 +1,389 @@
+// @ts-check
+// `npm run bench -- s3`: our S3 share (mounted on this host by vufs-mount), s3fs and rclone mount on one fake server
+// with 15 ms to the first byte and 80 MB/s for each connection. Needs root; s3fs and rclone are measured if they are
+// installed. Every contestant has its own bucket and an empty cache; a row's time ends when the bucket has everything.
+//
+//   node test/bench/s3.mjs [--mib 1024] [--files 2000] [--keys 10000] [--only ours,s3fs,rclone] [--latency-ms 15]
+//                          [--bytes-per-second 80000000]
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
+import { TEST_CREDENTIALS } from "../support/s3/server.mjs";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BENCH = join(ROOT, "native/bench");
+const MIB = 2 ** 20;
+const RANDOM_BYTES = 128 * 1024;
+const RANDOM_READS = 200;
+const SMALL_BYTES = 4096;
+const START_TIMEOUT_MS = 30_000;
+
+const { values } = parseArgs({
+  options: {
+    mib: { type: "string", default: "1024" },
+    files: { type: "string", default: "2000" },
+    keys: { type: "string", default: "10000" },
+    only: { type: "string", default: "ours,s3fs,rclone" },
+    "latency-ms": { type: "string", default: "15" },
+    "bytes-per-second": { type: "string", default: "80000000" },
+  },
+  allowPositionals: true,
+});
+const FILE_BYTES = Number(values.mib) * MIB;
+const FILES = Number(values.files);
+const KEYS = Number(values.keys);
+
+const ENVIRONMENT = {
+  ...process.env,
+  AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
+  AWS_REGION: "us-east-1",
+  RCLONE_CONFIG: "/dev/null",
+  RCLONE_CONFIG_BENCH_TYPE: "s3",
+  RCLONE_CONFIG_BENCH_PROVIDER: "Other",
+  RCLONE_CONFIG_BENCH_ENV_AUTH: "true",
+};
+
+/** @typedef {{name: string, start: (setting: Setting) => import("node:child_process").ChildProcess[]}} Contestant */
+/** @typedef {{work: string, mount: string, cache: string, endpoint: string, bucket: string}} Setting */
+/** @typedef {{seconds: number, requests: string}} Measurement */
+
+/** @param {string} program @param {readonly string[]} args */
+function run(program, args) {
+  return spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], env: ENVIRONMENT });
+}
+
+/** @type {Contestant[]} */
+const CONTESTANTS = [
+  {
+    name: "ours",
+    start: ({ work, mount, cache, endpoint, bucket }) => {
+      const socket = join(work, "socket");
+      rmSync(socket, { force: true });
+      const server = run(process.execPath, [
+        ...[
+          join(ROOT, "bin/virtiofs-gateway"),
+          "--socket-path",
+          socket,
+          "--backend",
+          "s3",
+          "--log-level",
+          "warn",
+        ],
+        ...["--bucket", bucket, "--endpoint", endpoint, "--path-style"],
+        ...["--cache-dir", join(cache, "cache"), "--staging-dir", join(work, "staging")],
+      ]);
+      const wait = `while [ ! -S ${socket} ]; do sleep 0.02; done; exec ${BENCH}/build/vufs-mount ${socket} ${mount}`;
+      return [server, run("sh", ["-c", wait])];
+    },
+  },
+  {
+    name: "s3fs",
+    start: ({ work, mount, cache, endpoint, bucket }) => {
+      const secret = join(work, "passwd");
+      writeFileSync(secret, `${TEST_CREDENTIALS.accessKeyId}:${TEST_CREDENTIALS.secretAccessKey}\n`, {
+        mode: 0o600,
+      });
+      const options = [
+        `url=${endpoint}`,
+        "use_path_request_style",
+        `passwd_file=${secret}`,
+        `use_cache=${cache}`,
+      ];
+      return [run("s3fs", [bucket, mount, "-f", ...options.flatMap((option) => ["-o", option])])];
+    },
+  },
+  {
+    name: "rclone",
+    start: ({ mount, cache, endpoint, bucket }) => [
+      run("rclone", [
+        ...["mount", `bench:${bucket}`, mount, "--s3-endpoint", endpoint, "--cache-dir", cache],
+        ...["--vfs-cache-mode", "full", "--vfs-write-back", "0s"],
+      ]),
+    ],
+  },
+];
+
+/** @param {string} endpoint @param {string} command @param {object} [body] */
+async function command(endpoint, command, body = {}) {
+  const response = await fetch(`${endpoint}/_fake/${command}`, {
+    method: "POST",
+    body: JSON.stringify(body),
+  });
+  return /** @type {{operations: Record<string, number>}} */ (await response.json());
+}
+
+/** A contestant's mount of its bucket; each `mount()` begins with an empty cache unless told otherwise. */
+class Mounted {
+  /** @type {import("node:child_process").ChildProcess[]} */
+  #processes = [];
+  peakMib = 0;
+
+  /** @param {Contestant} contestant @param {Setting} setting @param {S3Client} sdk */
+  constructor(contestant, setting, sdk) {
+    this.contestant = contestant;
+    this.setting = setting;
+    this.sdk = sdk;
+  }
+
+  async mount() {
+    const { mount, cache } = this.setting;
+    rmSync(cache, { recursive: true, force: true });
+    mkdirSync(cache, { recursive: true });
+    this.#processes = this.contestant.start(this.setting);
+    for (
+      const end = Date.now() + START_TIMEOUT_MS;
+      !readFileSync("/proc/mounts", "latin1").includes(` ${mount} `);
+    ) {
+      if (Date.now() > end || this.#processes.some(({ exitCode }) => exitCode !== null)) {
+        throw new Error(`${this.contestant.name} does not mount`);
+      }
+      await delay(20);
+    }
+  }
+
+  async unmount() {
+    for (const { pid } of this.#processes) {
+      const status = existsSync(`/proc/${pid}/status`) ? readFileSync(`/proc/${pid}/status`, "latin1") : "";
+      this.peakMib = Math.max(this.peakMib, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+    }
+    spawnSync("umount", ["-l", this.setting.mount]);
+    for (const child of this.#processes) {
+      if (child.exitCode === null) await Promise.race([once(child, "exit"), delay(20_000)]);
+      child.kill();
+    }
+    this.#processes = [];
+  }
+
+  /** Cold: with nothing in any cache. */
+  async remount() {
+    await this.unmount();
+    dropPages();
+    await this.mount();
+  }
+
+  /** How many keys the bucket has below a prefix. @param {string} prefix */
+  async countKeys(prefix) {
+    let count = 0;
+    /** @type {string | undefined} */
+    let token;
+    do {
+      const page = await this.sdk.send(
+        new ListObjectsV2Command({ Bucket: this.setting.bucket, Prefix: prefix, ContinuationToken: token }),
+      );
+      count += page.Contents?.filter(({ Key }) => Key?.endsWith("/") === false).length ?? 0;
+      token = page.NextContinuationToken;
+    } while (token !== undefined);
+    return count;
+  }
+
+  /** Waits until the bucket has so many keys below a prefix. @param {string} prefix @param {number} count */
+  async untilKeys(prefix, count) {
+    for (const end = Date.now() + 120_000; (await this.countKeys(prefix)) !== count; ) {
+      if (Date.now() > end) throw new Error(`${this.contestant.name}: ${prefix} never has ${count} keys`);
+      await delay(50);
+    }
+  }
+}
+
+function dropPages() {
+  execFileSync("sync");
+  writeFileSync("/proc/sys/vm/drop_caches", "3");
+}
+
+/** @param {string} path */
+function writeLarge(path) {
+  const piece = Buffer.alloc(MIB);
+  for (let at = 0; at < MIB; at += 4) piece.writeUInt32LE((at * 2654435761) >>> 0, at);
+  const fd = openSync(path, "w");
+  for (let at = 0; at < FILE_BYTES; at += MIB) {
+    piece.writeUInt32LE(at / MIB, 0);
+    writeSync(fd, piece);
+  }
+  fsyncSync(fd);
+  closeSync(fd);
+}
+
+/** @param {string} path */
+function readLarge(path) {
+  const into = Buffer.alloc(MIB);
+  const fd = openSync(path, "r");
+  for (let at = 0; at < FILE_BYTES; at += MIB) {
+    if (readSync(fd, into) !== MIB || into.readUInt32LE(0) !== at / MIB) throw new Error("wrong data");
+  }
+  closeSync(fd);
+}
+
+/** @param {string} path */
+function readRandomly(path) {
+  const into = Buffer.alloc(RANDOM_BYTES);
+  const fd = openSync(path, "r");
+  let state = 1;
+  for (let i = 0; i < RANDOM_READS; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    readSync(fd, into, 0, RANDOM_BYTES, (state % (FILE_BYTES / RANDOM_BYTES)) * RANDOM_BYTES);
+  }
+  closeSync(fd);
+}
+
+/** The rows: what is done before the clock starts, and what is timed. @type {[string, (m: Mounted) => Promise<void>, (m: Mounted, path: string) => Promise<void> | void][]} */
+const ROWS = [
+  [`write ${values.mib} MiB`, async () => {}, (_, path) => writeLarge(join(path, "large"))],
+  [`read ${values.mib} MiB, cold`, (m) => m.remount(), (_, path) => readLarge(join(path, "large"))],
+  [
+    "read it again, from the disk cache",
+    async () => dropPages(),
+    (_, path) => readLarge(join(path, "large")),
+  ],
+  [
+    `${RANDOM_READS} random reads of 128 KiB`,
+    (m) => m.remount(),
+    (_, path) => readRandomly(join(path, "large")),
+  ],
+  [
+    `write ${FILES} files of 4 KiB`,
+    async () => {},
+    async (m, path) => {
+      mkdirSync(join(path, "small"));
+      const data = Buffer.alloc(SMALL_BYTES, 1);
+      for (let i = 0; i < FILES; i++) writeFileSync(join(path, `small/${i}`), data);
+      await m.untilKeys("small/", FILES);
+    },
+  ],
+  [
+    `read ${FILES} files of 4 KiB, cold`,
+    (m) => m.remount(),
+    (_, path) => {
+      for (let i = 0; i < FILES; i++) readFileSync(join(path, `small/${i}`));
+    },
+  ],
+  [
+    `ls -l of ${KEYS} keys, cold`,
+    (m) => m.remount(),
+    (_, path) => {
+      for (const name of readdirSync(join(path, "list"))) lstatSync(join(path, "list", name));
+    },
+  ],
+  [
+    `ls -l of ${KEYS} keys, warm`,
+    async () => {},
+    (_, path) => {
+      for (const name of readdirSync(join(path, "list"))) lstatSync(join(path, "list", name));
+    },
+  ],
+  [
+    `rm -r of ${FILES} files`,
+    (m) => m.remount(),
+    async (m, path) => {
+      rmSync(join(path, "small"), { recursive: true });
+      await m.untilKeys("small/", 0);
+    },
+  ],
+];
+
+/** @param {string} endpoint @param {Mounted} mounted @returns {Promise<(Measurement | undefined)[]>} */
+async function measure(endpoint, mounted) {
+  const measurements = [];
+  await mounted.mount();
+  for (const [title, prepare, action] of ROWS) {
+    try {
+      await prepare(mounted);
+      await command(endpoint, "reset-counts");
+      const start = performance.now();
+      await action(mounted, mounted.setting.mount);
+      const seconds = (performance.now() - start) / 1000;
+      const { operations } = await command(endpoint, "counts");
+      const requests = Object.entries(operations).map(([name, count]) => `${name} ${count}`);
+      measurements.push({ seconds, requests: requests.join(", ") });
+      console.error(`${mounted.contestant.name}: ${title}: ${seconds.toFixed(2)} s`);
+    } catch (error) {
+      console.error(`${mounted.contestant.name}: ${title}: ${error}`);
+      measurements.push(undefined);
+    }
+  }
+  await mounted.unmount();
+  return measurements;
+}
+
+async function main() {
+  execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
+  const work = mkdtempSync(join(tmpdir(), "s3-bench-"));
+  const names = values.only.split(",");
+  const contestants = CONTESTANTS.filter(
+    ({ name }) => names.includes(name) && (name === "ours" || spawnSync("which", [name]).status === 0),
+  );
+  const server = spawn(
+    process.execPath,
+    [
+      join(ROOT, "test/support/s3/main.mjs"),
+      ...contestants.flatMap(({ name }) => ["--bucket", `bench-${name}`]),
+      ...["--latency-ms", values["latency-ms"], "--bytes-per-second", values["bytes-per-second"]],
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const [endpoint] = await once(createInterface({ input: server.stdout }), "line");
+  const sdk = new S3Client({
+    ...{ endpoint, region: "us-east-1", forcePathStyle: true, credentials: TEST_CREDENTIALS },
+  });
+  const columns = [];
+  try {
+    for (const contestant of contestants) {
+      const folder = join(work, contestant.name);
+      const bucket = `bench-${contestant.name}`;
+      const setting = {
+        work: folder,
+        mount: join(folder, "mount"),
+        cache: join(folder, "cache"),
+        endpoint,
+        bucket,
+      };
+      mkdirSync(setting.mount, { recursive: true });
+      await command(endpoint, "synthetic", { bucket, prefix: "list/", count: KEYS, size: 1 });
+      const mounted = new Mounted(contestant, setting, sdk);
+      columns.push({ name: contestant.name, rows: await measure(endpoint, mounted), peak: mounted.peakMib });
+    }
+  } finally {
+    server.kill();
+    rmSync(work, { recursive: true, force: true });
+  }
+  print(columns);
+}
+
+/** @param {{name: string, rows: (Measurement | undefined)[], peak: number}[]} columns */
+function print(columns) {
+  const cell = (/** @type {string} */ text) => text.padStart(12);
+  console.log(["seconds".padEnd(40), ...columns.map(({ name }) => cell(name))].join(""));
+  for (const [index, [title]] of ROWS.entries()) {
+    const times = columns.map(({ rows }) => cell(rows[index]?.seconds.toFixed(2) ?? "failed"));
+    console.log([title.padEnd(40), ...times].join(""));
+  }
+  console.log(["peak memory, MiB".padEnd(40), ...columns.map(({ peak }) => cell(peak.toFixed(0)))].join(""));
+  console.log("\nrequests");
+  for (const [index, [title]] of ROWS.entries()) {
+    for (const { name, rows } of columns)
+      console.log(`${title.padEnd(40)}${name.padEnd(8)}${rows[index]?.requests}`);
+  }
+}
+
+await main();

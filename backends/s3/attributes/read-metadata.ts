@@ -70,14 +70,17 @@ function nanoseconds(digits: string): number {
   return Number(digits.slice(0, 9).padEnd(9, "0"));
 }
 
-function fromCount(count: string): Time {
+function unitsPerSecond(value: bigint, isNanoseconds: boolean): bigint {
+  const size = Math.abs(Number(value));
+  if (isNanoseconds || size >= LEAST_NANOSECONDS) {
+    return 1_000_000_000n;
+  }
+  return size >= LEAST_MILLISECONDS ? 1000n : 1n;
+}
+
+function fromCount(count: string, isNanoseconds: boolean): Time {
   const value = BigInt(count);
-  const perSecond =
-    Math.abs(Number(value)) >= LEAST_NANOSECONDS
-      ? 1_000_000_000n
-      : Math.abs(Number(value)) >= LEAST_MILLISECONDS
-        ? 1000n
-        : 1n;
+  const perSecond = unitsPerSecond(value, isNanoseconds);
   let sec = value / perSecond;
   let rest = value % perSecond;
   if (rest < 0n) {
@@ -98,9 +101,9 @@ export function readTime(text: string | undefined): Time | undefined {
     const decimals = /\.(\d+)/.exec(text)?.[1] ?? "";
     return Number.isNaN(ms) ? undefined : { sec: Math.floor(ms / 1000), nsec: nanoseconds(decimals) };
   }
-  const [, whole = "0", decimals] = number;
+  const [, whole = "0", decimals, unit] = number;
   if (decimals === undefined) {
-    return fromCount(whole);
+    return fromCount(whole, unit !== undefined);
   }
   const sec = Number(whole);
   const nsec = nanoseconds(decimals);

@@ -3,21 +3,6 @@ import { crc32 } from "node:zlib";
 
 const PAGE_BYTES = 4096;
 const ENTRY_BYTES = 8;
-/** Words in front of the bitmap in {@link BlockMap.control}. */
-export const CONTROL_WORDS = 6;
-
-/** Word index of each field of {@link BlockMap.control}; native/io/partial_file.h has the same. */
-export const Control = {
-  /** Changes whenever blocks go away: what was read meanwhile does not count. */
-  GENERATION: 0,
-  /** Logarithm of the bytes of a block. */
-  BLOCK_SHIFT: 1,
-  /** Bytes of the object, two words. */
-  SIZE: 2,
-  /** Reads that end behind this offset are told to JavaScript, so that it fetches ahead; two words. */
-  TRIPWIRE: 4,
-} as const;
-
 /** Blocks are this large, and larger only where an object would have too many. */
 const LEAST_SHIFT = 17;
 const MAX_BLOCKS = 2 ** 19;
@@ -45,8 +30,8 @@ export class BlockMap {
   readonly size: number;
   readonly blockBytes: number;
   readonly blocks: number;
-  /** Shared with native code: {@link Control} fields, then a bit for each block that may be read. */
-  readonly control: Uint32Array;
+  /** A bit for each block that may be read. */
+  readonly #present: Uint32Array;
   readonly #fd: number;
   /** CRC and presence of each block as the file has them. */
   readonly #entries: Uint32Array;
@@ -59,11 +44,7 @@ export class BlockMap {
     this.size = size;
     this.blockBytes = 2 ** shift;
     this.blocks = Math.ceil(size / this.blockBytes);
-    this.control = new Uint32Array(CONTROL_WORDS + Math.ceil(this.blocks / 32));
-    this.control[Control.BLOCK_SHIFT] = shift;
-    this.control[Control.SIZE] = size % 2 ** 32;
-    this.control[Control.SIZE + 1] = Math.floor(size / 2 ** 32);
-    this.setTripwire(Number.POSITIVE_INFINITY);
+    this.#present = new Uint32Array(Math.ceil(this.blocks / 32));
     this.#entries = new Uint32Array(this.blocks * 2);
     this.#headerAt = Math.ceil(size / PAGE_BYTES) * PAGE_BYTES;
     this.#load({ identity, shift });
@@ -71,9 +52,9 @@ export class BlockMap {
 
   /** Whether a block can be read; one that has not got its checksum any more is given up. */
   has(block: number): boolean {
-    const word = CONTROL_WORDS + (block >>> 5);
+    const word = block >>> 5;
     const bit = 1 << (block & 31);
-    if (((this.control[word] as number) & bit) !== 0) {
+    if (((this.#present[word] as number) & bit) !== 0) {
       return true;
     }
     if (this.#entries[block * 2 + 1] !== 1) {
@@ -85,7 +66,7 @@ export class BlockMap {
       this.#entries[block * 2 + 1] = 0;
       return false;
     }
-    this.control[word] = (this.control[word] as number) | bit;
+    this.#present[word] = (this.#present[word] as number) | bit;
     return true;
   }
 
@@ -101,8 +82,8 @@ export class BlockMap {
       const at = i * this.blockBytes;
       this.#entries[block * 2] = crc32(bytes.subarray(at, at + this.lengthOf(block)));
       this.#entries[block * 2 + 1] = 1;
-      const word = CONTROL_WORDS + (block >>> 5);
-      this.control[word] = (this.control[word] as number) | (1 << (block & 31));
+      const word = block >>> 5;
+      this.#present[word] = (this.#present[word] as number) | (1 << (block & 31));
     }
     const entries = this.#entries.subarray(first * 2, (first + count) * 2);
     const place = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
@@ -117,21 +98,13 @@ export class BlockMap {
 
   /** Gives blocks up, before their bytes go. */
   remove(first: number, count: number): void {
-    this.control[Control.GENERATION] = (this.control[Control.GENERATION] as number) + 1;
     for (let block = first; block < first + count; block++) {
-      const word = CONTROL_WORDS + (block >>> 5);
-      this.control[word] = (this.control[word] as number) & ~(1 << (block & 31));
+      const word = block >>> 5;
+      this.#present[word] = (this.#present[word] as number) & ~(1 << (block & 31));
       this.#entries[block * 2 + 1] = 0;
     }
     const zeros = Buffer.alloc(count * ENTRY_BYTES);
     writeSync(this.#fd, zeros, 0, zeros.length, this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES);
-  }
-
-  /** Has native code tell of reads that end behind `offset`; infinity: of none, 0: of all. */
-  setTripwire(offset: number): void {
-    const hasOne = Number.isFinite(offset);
-    this.control[Control.TRIPWIRE] = hasOne ? offset % 2 ** 32 : 0xffff_ffff;
-    this.control[Control.TRIPWIRE + 1] = hasOne ? Math.floor(offset / 2 ** 32) : 0xffff_ffff;
   }
 
   #load(header: Header): void {

@@ -61,12 +61,6 @@ export class ReadAhead {
     this.#fetchAhead(!had, left);
   }
 
-  /** Where the reader has to be heard again. */
-  get tripwire(): number {
-    const ahead = Math.max(0, this.#requested - this.#next);
-    return this.#requested >= this.#object.map.size ? Number.POSITIVE_INFINITY : this.#next + ahead / 2;
-  }
-
   #fetchAhead(stalled: boolean, left: number): void {
     const read = this.#next - this.#start;
     if (this.#window === 0 && read < FIRST_BYTES / 2) {

@@ -202,15 +202,15 @@ async function move(namespace: Namespace, ends: Ends, from: Place, to: Place): P
 
 /** renameat2(2). -EINVAL for exchanges, -EXDEV for a directory of too many objects. */
 export async function rename(namespace: Namespace, from: Place, to: Place, flags: number): Promise<Status> {
+  if ((flags & ~RENAME_NOREPLACE) !== 0 && flags !== RENAME_EXCHANGE) {
+    return -EINVAL;
+  }
   const ends = await findEnds(namespace, from, to);
   if (typeof ends === "number") {
     return ends;
   }
-  if (ends.target === undefined && (flags & RENAME_EXCHANGE) !== 0) {
-    return -ENOENT;
-  }
-  if ((flags & ~RENAME_NOREPLACE) !== 0) {
-    return -EINVAL;
+  if (flags === RENAME_EXCHANGE) {
+    return ends.target === undefined ? -ENOENT : -EINVAL;
   }
   if (ends.target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
     return -EEXIST;

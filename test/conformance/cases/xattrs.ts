@@ -23,7 +23,7 @@ const basics = group(
       });
     }
     for (const size of [0, 1, 255, 1000, 3000]) {
-      add(`a value of ${size} bytes`, ({ root }) => {
+      add(`a value of ${size} bytes`, size > 1000 ? ["mediumXattrs"] : [], ({ root }) => {
         root.create("f");
         const value = Array.from({ length: size }, (_, i) => String.fromCharCode((i * 37) & 255)).join("");
         root.setxattr("f", "user.a", value);

@@ -8,6 +8,7 @@ export const CAPABILITIES = {
   specialFiles: "mknod of fifos, sockets and devices",
   xattrs: "user.* attributes of files and directories",
   trustedXattrs: "trusted.* and security.* attributes",
+  mediumXattrs: "a value of 3,000 bytes",
   largeXattrs: "a value of 65,536 bytes",
   posixAcl: "system.posix_acl_access and default",
   tmpfile: "O_TMPFILE, and linking such a file",

@@ -15,6 +15,7 @@ const S3_LACKS: readonly Capability[] = [
   "hardLinks",
   "specialFiles",
   "trustedXattrs",
+  "mediumXattrs",
   "largeXattrs",
   "posixAcl",
   "tmpfile",

@@ -36,6 +36,13 @@ export class FakeProcess {
     ];
   }
 
+  /** Has the server do what main.mjs says; what was asked of it so far. */
+  async command(name: string): Promise<{ readonly operations: Record<string, number> }> {
+    const method = name === "counts" ? "GET" : "POST";
+    const answer = await fetch(`${this.endpoint}/_fake/${name}`, { method });
+    return (await answer.json()) as { operations: Record<string, number> };
+  }
+
   /** Ends the server. */
   async close(): Promise<void> {
     const exit = once(this.#child, "exit");

@@ -166,6 +166,13 @@ class Mounted {
     }
   }
 
+  /** Some servers mount first and end when they find the bucket not to their liking. */
+  check() {
+    if (this.#processes.length === 0 || this.#processes.some(({ exitCode }) => exitCode !== null)) {
+      throw new Error(`${this.contestant.name} has ended`);
+    }
+  }
+
   async unmount() {
     for (const { pid } of this.#processes) {
       const status = existsSync(`/proc/${pid}/status`) ? readFileSync(`/proc/${pid}/status`, "latin1") : "";
@@ -314,6 +321,7 @@ async function measure(endpoint, mounted) {
   for (const [title, prepare, action] of ROWS) {
     try {
       await prepare(mounted);
+      mounted.check();
       await command(endpoint, "reset-counts");
       const start = performance.now();
       await action(mounted, mounted.setting.mount);

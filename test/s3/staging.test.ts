@@ -430,6 +430,25 @@ describe("a restart", () => {
     expect(share.requests).toEqual({ ListParts: 1, CompleteMultipartUpload: 1 });
   });
 
+  it("recognises an edit that arrived without an answer, though its source is gone", async () => {
+    await share.stop();
+    share = await StagingShare.start({}, 500);
+    area = share.open();
+    const file = area.edit(await share.putForeign("a", "0123456789"));
+    await file.write(2, Buffer.from("XY"));
+    share.server.faults.add({ kind: "lost", operation: "PutObject" });
+    share.server.faults.add({ kind: "error", skip: 1, times: Number.POSITIVE_INFINITY });
+    expect(await file.sync()).toBe(-EIO);
+    await file.write(5, Buffer.from("Z"));
+    await area.close();
+    share.server.faults.clear();
+
+    const again = share.open();
+    await again.drain(() => {}, new AbortController().signal);
+    expect(share.object("a")?.toString()).toBe("01XY4Z6789");
+    expect(await share.keys()).toEqual(["a"]);
+  });
+
   it("refuses a directory that is in use", () => {
     expect(() => share.open()).toThrow(/in use by another gateway/);
   });

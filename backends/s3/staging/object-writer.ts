@@ -82,6 +82,24 @@ export class ObjectWriter {
       : this.#put(file, snapshot, target, expect);
   }
 
+  /**
+   * Whether what is under the key instead of the source is what was sent there before, as happens when the answer got
+   * lost with the gateway: then the file is based on that.
+   */
+  async recognise(file: LocalFile, key: string): Promise<boolean> {
+    const { id, intents, source } = file.state;
+    const there = intents.length > 0 ? await this.#find(key) : undefined;
+    if (there === undefined || !intents.some((intent) => isIntended(there, intent))) {
+      return false;
+    }
+    const arrived = { key, etag: there.etag, size: there.size };
+    this.#options.journal.append({
+      file: id,
+      set: { intents: [], expect: there.etag, ...(source?.key === key && { source: arrived }) },
+    });
+    return true;
+  }
+
   /** What was sent to another key, before a rename, and has arrived although nobody said so, is left over. */
   async findStrays(file: LocalFile, target: string): Promise<void> {
     const { id, intents } = file.state;

@@ -228,6 +228,9 @@ export class Publisher {
       const lostSource =
         isStoreError(err, "precondition", "not-found", "range") ||
         (err instanceof StatusError && err.status === -ESTALE);
+      if (lostSource && (await this.#options.writer.recognise(file, target))) {
+        return Resolution.RETRY;
+      }
       if (err instanceof ConflictError || lostSource) {
         work.upload.drop();
         return this.#options.conflicts.resolve(file, target);

@@ -333,9 +333,9 @@ export class MemoryTree {
     this.disposeIfUnused(node);
   }
 
-  /** Frees a node without a name when nobody has it open and the guest does not know it. */
+  /** Frees a node without a name when nobody has it open, and neither the guest nor an overlay knows it. */
   disposeIfUnused(node: MemoryNode): void {
-    if (node.nlink === 0 && node.openCount === 0 && node.tableIndex < 0) {
+    if (node.nlink === 0 && node.openCount === 0 && node.tableIndex < 0 && node.holds === 0) {
       this.store.dispose(node);
     }
   }

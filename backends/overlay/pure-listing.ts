@@ -114,7 +114,7 @@ function* translate(
     const layerNode = found.get(position >>> 2);
     buffer.offsetLow = words[dirent + 2] as number;
     buffer.offsetHigh = words[dirent + 3] as number;
-    if (yield* isHidden(listing, name, words[dirent + 5] as number)) {
+    if (yield* isHidden(listing, name, words[dirent + 5] as number, layerNode)) {
       if (layerNode !== undefined) {
         listing.layer.drop(layerNode);
       }
@@ -181,8 +181,16 @@ function shownAs(overlay: Overlay, parent: OverlayNode, name: string): OverlayNo
   }
 }
 
-/** Whether an entry is a whiteout, which a directory without others below it should not have, or a marker. */
-function* isHidden({ layer, directory, isUpper }: PureListing, name: string, type: number): Steps<boolean> {
+/**
+ * Whether an entry is a whiteout, which a directory without others below it should not have, or a marker.
+ * @param listed the entry's node if the layer gave it: it stays the caller's
+ */
+function* isHidden(
+  { layer, directory, isUpper }: PureListing,
+  name: string,
+  type: number,
+  listed: VfsNode | undefined,
+): Steps<boolean> {
   if (!isUpper && name.startsWith(MARKER_PREFIX)) {
     return true;
   }
@@ -191,7 +199,7 @@ function* isHidden({ layer, directory, isUpper }: PureListing, name: string, typ
   }
   const out = attrRecord();
   const found = yield* wait(layer.backend.lookup(OVERLAY, directory, name, out));
-  if (typeof found !== "number") {
+  if (typeof found !== "number" && found !== listed) {
     layer.drop(found);
   }
   return typeof found === "number" || isWhiteout(out);

@@ -22,6 +22,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { manifest } from "../support/manifest.js";
 import { whyNoHostMounts } from "./mounted-share.js";
 import { describeTree, Layers } from "./overlay-layers.js";
 
@@ -82,6 +83,16 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
       expect(names(join(share, "form"))).toEqual(["y"]);
       expect(existsSync(join(share, "form/x"))).toBe(false);
       expect(existsSync(join(share, ".wh.marker"))).toBe(false);
+    });
+  });
+
+  test("lists a device of the upper layer, which can be used afterwards", async () => {
+    const layers = new Layers(1);
+    mkdirSync(join(layers.upper, "new"));
+    execFileSync("mknod", [join(layers.upper, "new/device"), "c", "1", "3"]);
+    await layers.mounted((share) => {
+      // Looks at what it listed through descriptors: the kernel does not look the names up again on ESTALE.
+      expect(manifest(share, { times: () => true })).toEqual(manifest(layers.upper, { times: () => true }));
     });
   });
 

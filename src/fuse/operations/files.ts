@@ -3,6 +3,7 @@ import { setWords64 } from "../../vfs/attributes.js";
 import { type Awaitable, EFBIG, EINVAL, ENOSYS, EOPNOTSUPP, type Status } from "../../vfs/errno.js";
 import type { Operation } from "../operations.js";
 import {
+  EntryOut,
   FSYNC_DATA_ONLY,
   OPEN_KILL_SUIDGID,
   Opcode,
@@ -20,6 +21,8 @@ const SEEK_HOLE = 4;
 const MAX_OFFSET = (1n << 63n) - 1n;
 /** What COPY_FILE_RANGE copies at most (MAX_RW_COUNT): its reply counts in 32 bits. */
 const MAX_SHORT_COPY = 0x7fff_f000n;
+/** An entry's timeout that is as good as none: 136 years. */
+const FOREVER_SEC = 0xffff_ffff;
 /** Bytes of struct fuse_write_in in front of the data. */
 const WRITE_IN_BYTES = 40;
 
@@ -45,7 +48,10 @@ function create(session: FuseSession, request: Request): Awaitable<Status> {
   return replyCreated(session, request, flags, created);
 }
 
-/** The name that follows the arguments means nothing. */
+/**
+ * The name that follows the arguments means nothing, but is that of the guest's dentry: a lookup of it would fail. An
+ * overlay in the guest keeps that dentry of what it copied up, and looks it up (ESTALE) once it expires: it never does.
+ */
 function tmpfile(session: FuseSession, request: Request): Awaitable<Status> {
   const parent = session.node(request);
   if (parent === undefined) {
@@ -53,7 +59,12 @@ function tmpfile(session: FuseSession, request: Request): Awaitable<Status> {
   }
   const flags = beginCreation(session, request);
   const created = session.backend.tmpfile(request.caller, parent, flags, request.word(1), request.attr);
-  return replyCreated(session, request, flags, created);
+  return whenReady(replyCreated(session, request, flags, created), (status) => {
+    if (status >= 0) {
+      session.lane.words[request.replyWord + EntryOut.ENTRY_VALID] = FOREVER_SEC;
+    }
+    return status;
+  });
 }
 
 /** What CREATE and TMPFILE say about the caller. @returns the flags to open with */

@@ -32,6 +32,14 @@ describe("TMPFILE", () => {
     expect(driver.request(Opcode.RELEASE, id, longs(handle, 0, 0))).toBe(0);
   });
 
+  test("gives an entry that does not expire, as its name cannot be looked up", () => {
+    const driver = start({ cachePolicy: { entryTimeoutSec: 0, attrTimeoutSec: 0 } });
+    const body = Buffer.concat([words(O_TMPFILE | 2, 0o100600, 0o22, 0), text("/")]);
+    expect(driver.request(Opcode.TMPFILE, 1n, body)).toBe(128 + 16);
+    expect(driver.reply().readBigUInt64LE(16)).toBe(0xffff_ffffn);
+    expect(driver.reply().readBigUInt64LE(24)).toBe(0n);
+  });
+
   test("needs its arguments and a directory that is known", () => {
     const driver = start();
     expect(driver.request(Opcode.TMPFILE, 1n, words(2, 0, 0))).toBe(-EINVAL);

@@ -34,9 +34,20 @@ export function ownerOf(attr: AttrRecord): AttributeChange {
   });
 }
 
+/** Whether two files have the same owner. */
+export function isSameOwner(one: AttrRecord, other: AttrRecord): boolean {
+  return one[Attr.UID] === other[Attr.UID] && one[Attr.GID] === other[Attr.GID];
+}
+
 /** The change that gives a file the permissions of these attributes. */
 export function modeOf(attr: AttrRecord): AttributeChange {
   return attributeChange({ valid: Change.MODE, mode: (attr[Attr.MODE] as number) & PERMISSIONS });
+}
+
+/** The change that gives a file the permissions and times of these attributes. */
+export function modeAndTimesOf(attr: AttrRecord): AttributeChange {
+  const [{ valid, mode }, times] = [modeOf(attr), timesOf(attr)];
+  return { ...times, valid: valid | times.valid, mode };
 }
 
 /** The change that gives a file the times of these attributes. */

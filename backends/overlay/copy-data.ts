@@ -37,6 +37,7 @@ export function canCopyRange(from: OpenFile, to: OpenFile): boolean {
 /** Copies the first `size` bytes of a file to an empty one, leaving its holes out. */
 export function* copyData(from: OpenFile, to: OpenFile, size: bigint): Steps<Status> {
   let offset = 0n;
+  let end = 0n;
   let wholeRanges = canCopyRange(from, to);
   while (offset < size) {
     const data = yield* seek(from, offset, SEEK_DATA, size, offset);
@@ -54,6 +55,7 @@ export function* copyData(from: OpenFile, to: OpenFile, size: bigint): Steps<Sta
         : yield* copyChunk(from, to, offset, hole - offset);
       if (typeof copied === "bigint") {
         offset += copied;
+        end = offset;
       } else if (wholeRanges && isUnsupported(copied)) {
         wholeRanges = false;
       } else {
@@ -61,7 +63,7 @@ export function* copyData(from: OpenFile, to: OpenFile, size: bigint): Steps<Sta
       }
     }
   }
-  return yield* setSize(to, size);
+  return end === size ? 0 : yield* setSize(to, size);
 }
 
 function isUnsupported(status: Status): boolean {

@@ -19,7 +19,7 @@ import {
   type Status,
 } from "../../src/vfs/errno.js";
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
-import { modeOf, ownerOf, timesOf } from "./attribute-change.js";
+import { isSameOwner, modeAndTimesOf, ownerOf, timesOf } from "./attribute-change.js";
 import { copyData } from "./copy-data.js";
 import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
@@ -105,6 +105,8 @@ interface Made {
   readonly node: VfsNode;
   /** A regular file is open for writing. */
   readonly handle: VfsHandle | undefined;
+  /** What it has had from the beginning. */
+  readonly attr: AttrRecord;
 }
 
 /** An empty file of the right type, which only root may use. */
@@ -122,7 +124,7 @@ function* make(
   switch (mode & S_IFMT) {
     case S_IFREG: {
       const handle = yield* wait(backend.create(OVERLAY, work, name, O_RDWR | O_EXCL, PRIVATE_FILE, out));
-      return typeof handle === "number" ? handle : { node: handle.node, handle };
+      return typeof handle === "number" ? handle : { node: handle.node, handle, attr: out };
     }
     case S_IFDIR:
       made = yield* wait(backend.mkdir(OVERLAY, work, name, PRIVATE_DIRECTORY, out));
@@ -137,7 +139,7 @@ function* make(
     default:
       made = yield* wait(backend.mknod(OVERLAY, work, name, mode, attr[Attr.RDEV] as number, out));
   }
-  return typeof made === "number" ? made : { node: made, handle: undefined };
+  return typeof made === "number" ? made : { node: made, handle: undefined, attr: out };
 }
 
 /** Everything but the name; in this order because chown and writing clear setuid, and all of it changes times. */
@@ -145,24 +147,21 @@ function* fill(
   overlay: Overlay,
   upper: UpperLayer,
   node: OverlayNode,
-  { node: made, handle }: Made,
+  { node: made, handle, attr: initial }: Made,
   attr: AttrRecord,
   size: bigint | undefined,
 ): Steps<Status> {
   const set = (change: AttributeChange) =>
     wait(upper.backend.setattr(OVERLAY, made, handle, change, attrRecord()));
-  let status = yield* set(ownerOf(attr));
+  let status: Status = isSameOwner(initial, attr) ? 0 : yield* set(ownerOf(attr));
   if (status >= 0 && handle !== undefined) {
     status = yield* fillData(overlay, upper, node, handle, attr, size);
   }
   if (status >= 0) {
     status = yield* copyXattrs(overlay, upper, node, made);
   }
-  if (status >= 0 && node.type !== S_IFLNK) {
-    status = yield* set(modeOf(attr));
-  }
   if (status >= 0) {
-    status = yield* set(timesOf(attr));
+    status = yield* set(node.type === S_IFLNK ? timesOf(attr) : modeAndTimesOf(attr));
   }
   if (status >= 0 && handle !== undefined && !overlay.settings.isVolatile) {
     status = yield* wait(upper.backend.fsync(OVERLAY, handle, false));

@@ -98,8 +98,12 @@ export class Layer {
 
   /** Names of all extended attributes. */
   *xattrNames(node: VfsNode): Steps<Result<string[]>> {
-    const into = Buffer.allocUnsafe(XATTR_BYTES);
-    const length = yield* wait(this.backend.listxattr(OVERLAY, node, into));
+    let into = Buffer.allocUnsafe(SMALL_XATTR_BYTES);
+    let length = yield* wait(this.backend.listxattr(OVERLAY, node, into));
+    if (length === -ERANGE) {
+      into = Buffer.allocUnsafe(XATTR_BYTES);
+      length = yield* wait(this.backend.listxattr(OVERLAY, node, into));
+    }
     return length < 0
       ? length
       : into

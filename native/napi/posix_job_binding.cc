@@ -51,16 +51,29 @@ napi_value Fallocate(napi_env env, napi_callback_info info) {
   });
 }
 
+int64_t CopyRange(int from, int64_t from_offset, int to, int64_t to_offset, int64_t length,
+                  bool kill) noexcept {
+  const posix::WithoutFsetid dropped(kill);
+  off64_t in = from_offset;
+  off64_t out = to_offset;
+  return Status(copy_file_range(from, &in, to, &out, static_cast<size_t>(length), 0));
+}
+
+// copyFileRangeNow(from, fromOffset, to, toOffset, length, killSuidgid): bytes copied, for little
+// data of files in memory
+napi_value CopyFileRangeNow(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  return call.Return(static_cast<int>(CopyRange(
+      call.Fd(0), call.BigInt(1), call.Fd(2), call.BigInt(3), call.BigInt(4), call.Int32(5) == 1)));
+}
+
 // copyFileRange(from, fromOffset, to, toOffset, length, killSuidgid): bytes copied
 napi_value CopyFileRange(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return Submit(call, [from = Duplicate(call.Fd(0)), from_offset = call.BigInt(1),
                        to = Duplicate(call.Fd(2)), to_offset = call.BigInt(3),
                        length = call.BigInt(4), kill = call.Int32(5) == 1]() noexcept {
-    const posix::WithoutFsetid dropped(kill);
-    off64_t in = from_offset;
-    off64_t out = to_offset;
-    return Status(copy_file_range(from.get(), &in, to.get(), &out, static_cast<size_t>(length), 0));
+    return CopyRange(from.get(), from_offset, to.get(), to_offset, length, kill);
   });
 }
 
@@ -103,6 +116,7 @@ constexpr PosixFunction kFunctions[] = {
     {"syncfs", SyncFs},
     {"fallocate", Fallocate},
     {"copyFileRange", CopyFileRange},
+    {"copyFileRangeNow", CopyFileRangeNow},
     {"truncateSlowly", TruncateSlowly},
 };
 

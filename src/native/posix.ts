@@ -186,6 +186,16 @@ interface PosixBinding {
   /** fsync of a file in memory, which cannot wait. */
   fsyncNow(fd: number, dataOnly: number): number;
 
+  /** As copyFileRange, for files in memory and so little that it takes no time. */
+  copyFileRangeNow(
+    from: number,
+    fromOffset: bigint,
+    to: number,
+    toOffset: bigint,
+    length: bigint,
+    killSuidgid: number,
+  ): number;
+
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.
   fsync(fd: number, dataOnly: number): Promise<number>;
   /** Of the file system that holds `fd`, a directory (a path will do). */

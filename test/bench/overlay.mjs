@@ -1,6 +1,8 @@
 // @ts-check
-// An overlay share, mounted on this host, beside fuse-overlayfs and beside a virtiofsd over a mount of the kernel's
-// overlayfs: the same trees, one after the other in changing order, medians. Needs root and Debian's fuse-overlayfs.
+// An overlay share, mounted on this host, beside fuse-overlayfs and beside passthrough and a virtiofsd over a mount of
+// the kernel's overlayfs: the same trees, one after the other in changing order, medians. All but fuse-overlayfs, which
+// is /dev/fuse's own server, take the way over vufs-mount and a virtqueue: what that costs is what passthrough takes
+// longer. Needs root and Debian's fuse-overlayfs.
 //
 //   npm run bench -- overlay [--peer PATH] [--rounds 3] [--files 50000] [--large-mib 1024]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
@@ -37,23 +39,60 @@ const files = Number(option("files", "50000"));
 const largeMiB = Number(option("large-mib", "1024"));
 const peer = option("peer", "");
 
-/** What is measured, as scripts with the mount as $0; "cold" ones begin with empty caches and a new server. */
+/** @param {number} file */
+const contentsOf = (file) => `contents of ${file}\n`.repeat(20);
+
+const FIND = 'find "$0/tree" -type f | wc -l';
+const STAT = 'find "$0/tree" -type f -size +1M | wc -l';
+const READ = 'find "$0/tree" -type f -print0 | xargs -0 cat | wc -c';
+const GIT = 'git -C "$0/repository" status --porcelain | wc -l';
+const fileBytes = Array.from({ length: files }, (_, file) => contentsOf(file).length).reduce(
+  (a, b) => a + b,
+  0,
+);
+
+/**
+ * What is measured, as scripts with the mount as $0, and what they have to print; "cold" ones begin with empty
+ * caches and a new server.
+ */
 const ROWS = [
-  { name: "find, cold", cold: true, script: 'find "$0/tree" -type f | wc -l' },
-  { name: "find, warm", cold: false, script: 'find "$0/tree" -type f | wc -l' },
-  { name: "stat of all, warm", cold: false, script: 'find "$0/tree" -type f -size +1M | wc -l' },
-  { name: "read all, cold", cold: true, script: 'find "$0/tree" -type f -print0 | xargs -0 cat | wc -c' },
-  { name: "read all, warm", cold: false, script: 'find "$0/tree" -type f -print0 | xargs -0 cat | wc -c' },
-  { name: "git status, cold", cold: true, script: 'git -C "$0/repository" status --porcelain | wc -l' },
-  { name: "git status, warm", cold: false, script: 'git -C "$0/repository" status --porcelain | wc -l' },
-  { name: `copy-up of ${COPIED} files`, cold: true, script: 'cd "$0/copied" && chmod 600 $(ls)' },
-  { name: `copy-up of ${largeMiB} MiB`, cold: true, script: 'printf x >>"$0/large"' },
-  { name: "tar x", cold: true, script: 'mkdir "$0/new" && tar -C "$0/new" -xf "$0/source.tar"' },
+  { name: "find, cold", cold: true, script: FIND, prints: `${files}` },
+  { name: "find, warm", cold: false, script: FIND, prints: `${files}` },
+  { name: "stat of all, warm", cold: false, script: STAT, prints: "0" },
+  { name: "read all, cold", cold: true, script: READ, prints: `${fileBytes}` },
+  { name: "read all, warm", cold: false, script: READ, prints: `${fileBytes}` },
+  { name: "git status, cold", cold: true, script: GIT, prints: "0" },
+  { name: "git status, warm", cold: false, script: GIT, prints: "0" },
+  { name: `copy-up of ${COPIED} files`, cold: true, script: 'cd "$0/copied" && chmod 600 $(ls)', prints: "" },
+  { name: `copy-up of ${largeMiB} MiB`, cold: true, script: 'printf x >>"$0/large"', prints: "" },
+  { name: "tar x", cold: true, script: 'mkdir "$0/new" && tar -C "$0/new" -xf "$0/source.tar"', prints: "" },
 ];
 
 /** @param {string} script @param {string} directory */
 function shell(script, directory) {
   execFileSync("sh", ["-e", "-c", script, directory], { stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/**
+ * Runs a row's script, in which any command that fails makes the whole fail.
+ *
+ * @param {typeof ROWS[number]} row
+ * @param {string} at
+ * @returns {number} Seconds.
+ */
+function timeRow({ name, script, prints }, at) {
+  const start = performance.now();
+  const { status, stdout, stderr } = spawnSync("bash", ["-e", "-o", "pipefail", "-c", script, at], {
+    stdio: ["ignore", "pipe", "pipe"],
+    encoding: "utf8",
+  });
+  const seconds = (performance.now() - start) / 1000;
+  if (status !== 0 || stderr !== "" || stdout.trim() !== prints) {
+    throw new Error(
+      `${name}: exit status ${status}, printed "${stdout.trim()}" and not "${prints}": ${stderr}`,
+    );
+  }
+  return seconds;
 }
 
 /**
@@ -72,7 +111,7 @@ function makeLowers(directory) {
       `e${Math.floor(file / 100) % 10}`,
     );
     if (file % 100 < LAYERS) mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, `file${file}`), `contents of ${file}\n`.repeat(20));
+    writeFileSync(join(folder, `file${file}`), contentsOf(file));
   }
   const base = lowers[LAYERS - 1] ?? "";
   mkdirSync(join(base, "copied"));
@@ -155,37 +194,59 @@ function isMounted(path) {
 
 /** @typedef {{lowers: string[], upper: string, work: string, at: string, scratch: string}} Place */
 
-/** @type {Record<string, (stand: Stand, place: Place) => Promise<void>>} */
+/**
+ * Mounts the kernel's overlayfs of the layers, for a server to share.
+ *
+ * @param {Stand} stand
+ * @param {Place} place
+ * @returns {string} Where.
+ */
+function mountOverlayfs(stand, { lowers, upper, work, scratch }) {
+  const merged = join(scratch, "merged");
+  const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
+  stand.mount(["-t", "overlay", "overlay", "-o", layers], merged);
+  return merged;
+}
+
+/**
+ * @param {Stand} stand
+ * @param {Place} place
+ * @param {readonly string[]} backend
+ */
+async function mountGateway(stand, { at, scratch }, backend) {
+  const socket = join(scratch, "gateway.sock");
+  const args = ["--socket-path", socket, "--cache", "always", "--log-level", "warn"];
+  await stand.serve(GATEWAY, [...args, ...backend], () => existsSync(socket));
+  await stand.mountShare(socket, at);
+}
+
+/** @param {Place} place */
+function overlayOptions({ lowers, upper, work }) {
+  const layers = lowers.flatMap((lower) => ["--lower", lower]);
+  return ["--backend", "overlay", ...layers, "--upper", upper, "--work", work];
+}
+
+/**
+ * All let the kernel cache for as long as it likes: the servers by "--cache always", fuse-overlayfs by its default
+ * timeout of 1e9 s. Copies are synchronised by the gateway and by overlayfs, not with --volatile and by fuse-overlayfs.
+ *
+ * @type {Record<string, (stand: Stand, place: Place) => Promise<void>>}
+ */
 const contenders = {
-  async gateway(stand, { lowers, upper, work, at, scratch }) {
-    const socket = join(scratch, "gateway.sock");
-    const layers = [...lowers.flatMap((lower) => ["--lower", lower]), "--upper", upper, "--work", work];
-    const args = [
-      "--socket-path",
-      socket,
-      "--backend",
-      "overlay",
-      ...layers,
-      "--cache",
-      "always",
-      "--log-level",
-      "warn",
-    ];
-    await stand.serve(GATEWAY, args, () => existsSync(socket));
-    await stand.mountShare(socket, at);
-  },
+  gateway: (stand, place) => mountGateway(stand, place, overlayOptions(place)),
+  "gateway --volatile": (stand, place) =>
+    mountGateway(stand, place, [...overlayOptions(place), "--volatile"]),
+  "passthrough of overlayfs": (stand, place) =>
+    mountGateway(stand, place, ["--shared-dir", mountOverlayfs(stand, place)]),
   async "fuse-overlayfs"(stand, { lowers, upper, work, at }) {
     mkdirSync(at);
     const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
     await stand.serve("fuse-overlayfs", ["-f", "-o", layers, at], () => isMounted(at));
     stand.unmountAtEnd(at);
   },
-  async "virtiofsd over overlayfs"(stand, { lowers, upper, work, at, scratch }) {
-    const merged = join(scratch, "merged");
-    stand.mount(
-      ["-t", "overlay", "overlay", "-o", `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`],
-      merged,
-    );
+  async "virtiofsd over overlayfs"(stand, place) {
+    const { at, scratch } = place;
+    const merged = mountOverlayfs(stand, place);
     const socket = join(scratch, "peer.sock");
     const args = ["--shared-dir", merged, "--socket-path", socket, "--cache", "always", ...PEER_OPTIONS];
     await stand.serve(peer, args, () => existsSync(socket));
@@ -209,8 +270,8 @@ async function runOnce(name, lowers, directory) {
   const at = join(scratch, "mounted");
   let starts = 0;
   try {
-    for (const { cold, script } of ROWS) {
-      if (cold || stand === undefined) {
+    for (const row of ROWS) {
+      if (row.cold || stand === undefined) {
         await stand?.end();
         stand = new Stand();
         const own = join(scratch, String(starts++));
@@ -227,9 +288,7 @@ async function runOnce(name, lowers, directory) {
         spawnSync("sh", ["-c", "ln -sfn $0 $1", place.at, at]);
         spawnSync("sh", ["-c", "sync; echo 3 >/proc/sys/vm/drop_caches"]);
       }
-      const start = performance.now();
-      execFileSync("sh", ["-e", "-c", script, `${at}/.`], { stdio: ["ignore", "ignore", "inherit"] });
-      seconds.push((performance.now() - start) / 1000);
+      seconds.push(timeRow(row, `${at}/.`));
     }
   } finally {
     await stand?.end();
@@ -261,14 +320,14 @@ async function main() {
     execFileSync("umount", ["-l", directory]);
     rmSync(directory, { recursive: true });
   }
-  console.log(`median seconds of ${rounds} rounds; in brackets how much longer than the gateway`);
-  console.log(["".padEnd(26), ...names.map((name) => name.padStart(24))].join(""));
+  console.log(`median seconds of ${rounds} rounds; in brackets as a multiple of the gateway's`);
+  console.log(["".padEnd(26), ...names.map((name) => name.padStart(28))].join(""));
   for (const [row, { name }] of ROWS.entries()) {
     const medians = names.map((each) =>
       median((results.get(each) ?? []).map((run) => run[row] ?? Number.NaN)),
     );
     const ours = medians[0] ?? Number.NaN;
-    const cells = medians.map((value) => `${value.toFixed(3)} (${(value / ours).toFixed(2)} x)`.padStart(24));
+    const cells = medians.map((value) => `${value.toFixed(3)} (${(value / ours).toFixed(2)} x)`.padStart(28));
     console.log([name.padEnd(26), ...cells].join(""));
   }
 }

@@ -6,6 +6,9 @@ import { TEST_CREDENTIALS } from "../support/s3/server.mjs";
 
 const BUCKET = "test";
 const LONG_KEY = `odd/${"long".repeat(70)}`;
+/** Keys of each of these directories: more than a page. */
+const LARGE = 1500;
+const LARGE_DIRECTORIES = ["names", "looked-at", "plus", "one"];
 const ODD_KEYS = ["odd/a", "odd/a/b", "odd//c", "odd/./d", "odd/%:e", LONG_KEY, "odd/old_$folder$"];
 
 /** A bucket, and a guest at a gateway that shares it. */
@@ -26,6 +29,9 @@ describe("a bucket of the fake server", () => {
     await put("kept/last", "x");
     for (const name of ["a", "b/c"]) await put(`before/${name}`, name);
     for (let i = 0; i < 20; i++) await put(`listed/${i}`, "x");
+    for (const name of LARGE_DIRECTORIES) {
+      await fake.command("synthetic", { bucket: BUCKET, prefix: `${name}/`, count: LARGE, size: 1 });
+    }
     for (const key of ODD_KEYS) await put(key, key);
     await put("dialects/s3fs", "x", { mode: "33152", uid: "1", gid: "2", mtime: "5.000000006" });
     await put("dialects/rclone", "x", { mode: "100755", mtime: "7.5" });
@@ -116,6 +122,47 @@ describe("a bucket of the fake server", () => {
     const counts = await requests();
     expect(counts.ListObjectsV2).toBe(1);
     expect(counts.HeadObject).toBe(20);
+  });
+
+  describe("a directory of two pages", () => {
+    const PAGES = 2;
+    let nodeid: bigint;
+
+    async function enter(directory: string): Promise<void> {
+      nodeid = ok(fs.lookup(ROOT, directory)).nodeid;
+      await fake.command("reset-counts");
+    }
+
+    test("is listed page by page, and no HEAD is made for names only", async () => {
+      await enter("names");
+      expect(namesIn(nodeid)).toHaveLength(LARGE);
+      expect(await requests()).toEqual({ ListObjectsV2: PAGES });
+    });
+
+    test("costs one HEAD for each key that is looked at, and none the second time", async () => {
+      await enter("looked-at");
+      for (let round = 0; round < 2; round++) {
+        for (const name of namesIn(nodeid)) expect(ok(fs.lookup(nodeid, name)).attr.size).toBe(1);
+      }
+      const counts = await requests();
+      expect(counts.HeadObject).toBe(LARGE);
+      expect(counts.ListObjectsV2).toBe(PAGES);
+    });
+
+    test("READDIRPLUS brings attributes behind its first request, which all listings begin with", async () => {
+      await enter("plus");
+      const known = () => fs.listPlus(nodeid).filter(({ entry }) => entry.nodeid !== 0n);
+      expect(known().length).toBeGreaterThan(LARGE - 50);
+      expect((await requests()).ListObjectsV2).toBe(PAGES);
+      expect((await requests()).HeadObject).toBeLessThanOrEqual(LARGE);
+    });
+
+    test("a single look-up asks for no neighbour", async () => {
+      await enter("one");
+      const names = namesIn(nodeid);
+      ok(fs.lookup(nodeid, names[700] ?? ""));
+      expect((await requests()).HeadObject).toBe(1);
+    });
   });
 
   test("a small object is one GET, and none when it is read again", async () => {

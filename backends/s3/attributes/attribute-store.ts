@@ -51,6 +51,11 @@ export class AttributeStore {
     return stored;
   }
 
+  /** Whether some version of an object is known: it may still be the one. */
+  has(key: string): boolean {
+    return this.#known.has(key);
+  }
+
   /** Asks the bucket. Undefined: there is no such object. Rejects with a StoreError. */
   ask(key: string): Promise<ObjectInfo | undefined> {
     const asking = this.#asking.get(key);

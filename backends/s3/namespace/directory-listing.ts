@@ -1,4 +1,5 @@
 import type { ListedObject } from "../store/object-store.js";
+import { LookAhead } from "./look-ahead.js";
 
 /** What a listing says of a name in its directory. */
 export interface ListedEntry {
@@ -11,27 +12,49 @@ export interface ListedEntry {
 /** A page of a listing. */
 export interface ListingPage {
   readonly entries: readonly ListedEntry[];
+  /** What it is behind; undefined on the first one. */
+  readonly after: string | undefined;
   /** Where the next page goes on; undefined on the last one. */
   readonly next: string | undefined;
   /** When it was asked for, in ms of performance.now(). */
   readonly askedMs: number;
 }
 
-/** Pages that are remembered: a larger directory is listed anew each time. */
+/** Pages that are remembered: of a larger directory, pages are listed again. */
 const MAX_PAGES = 12;
+/** Look-ups of a page that are asked one by one, before it is listed again to answer them all. */
+const MISSES_BEFORE_LISTING = 2;
 
 interface KnownPage {
   readonly entries: Map<string, ListedEntry>;
-  readonly askedMs: number;
-  readonly order: readonly ListedEntry[];
+  readonly listed: ListingPage;
+  /** Where names are in `listed.entries`. */
+  readonly positions: ReadonlyMap<string, number>;
+  /** Position of the first entry in the whole listing. */
+  readonly first: number;
+}
+
+/** Where a page begins. */
+interface PageStart {
+  /** "" on the first page. */
+  readonly after: string;
+  readonly first: number;
 }
 
 /**
  * What is known of a directory's entries by listing it, with what this share changed since. The last pages only,
- * so that a directory of millions takes no memory.
+ * so that a directory of millions takes no memory; of the others it is known where they begin.
  */
 export class DirectoryListing {
   readonly #pages: KnownPage[] = [];
+  /** In the order of keys, without gaps. */
+  readonly #starts: PageStart[] = [];
+  /** What is behind it was not listed. */
+  #end: string | undefined = "";
+  #length = 0;
+  readonly #ahead = new LookAhead();
+  #missedPage = Number.NEGATIVE_INFINITY;
+  #misses = 0;
   #complete = false;
   #dropped = false;
 
@@ -46,41 +69,83 @@ export class DirectoryListing {
 
   /** The age of the oldest page counts. */
   get askedMs(): number {
-    return this.#pages[0]?.askedMs ?? Number.NEGATIVE_INFINITY;
+    const times = this.#pages.map(({ listed }) => listed.askedMs);
+    return times.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...times);
   }
 
-  /** Takes the next page. */
+  /** Takes the next page, or one that was listed again. */
   append(page: ListingPage): void {
-    const entries = new Map(page.entries.map((entry) => [entry.name, entry]));
-    this.#pages.push({ entries, askedMs: page.askedMs, order: page.entries });
+    const after = page.after ?? "";
+    const start = this.#starts.find((candidate) => candidate.after === after);
+    const known: KnownPage = {
+      entries: new Map(page.entries.map((entry) => [entry.name, entry])),
+      listed: page,
+      positions: new Map(page.entries.map(({ name }, position) => [name, position])),
+      first: start?.first ?? this.#length,
+    };
+    const old = this.#pages.findIndex(({ listed }) => listed.after === page.after);
+    const [replaced] = old < 0 ? [] : this.#pages.splice(old, 1);
+    this.#pages.push(known);
     if (this.#pages.length > MAX_PAGES) {
       this.#pages.shift();
       this.#dropped = true;
     }
-    this.#complete = page.next === undefined && !this.#dropped;
+    if (start === undefined) {
+      this.#starts.push({ after, first: this.#length });
+      this.#length += page.entries.length;
+      this.#end = page.next;
+      this.#complete = page.next === undefined && !this.#dropped;
+    } else {
+      this.#complete &&= replaced !== undefined && replaced.listed.next === page.next;
+    }
+  }
+
+  /**
+   * Notes that a key was asked for whose page is no longer believed, or was not listed.
+   * @returns behind which key to list that page ("": the first) for who goes on asking for its keys; otherwise undefined
+   */
+  missed(key: string): string | undefined {
+    const isBehind = this.#end !== undefined && key > this.#end;
+    const page = isBehind ? this.#starts.length : this.#starts.findLastIndex(({ after }) => after < key);
+    const isNear = page === this.#missedPage || page === this.#missedPage + 1;
+    this.#missedPage = page;
+    this.#misses = isNear ? this.#misses + 1 : 1;
+    if (this.#misses <= MISSES_BEFORE_LISTING) {
+      return undefined;
+    }
+    // Should the page not have it, the keys are not asked for in order.
+    this.#misses = 0;
+    return isBehind ? this.#end : this.#starts[page]?.after;
   }
 
   /** The entry and when the bucket said so. */
   find(name: string): { readonly entry: ListedEntry; readonly askedMs: number } | undefined {
     for (let i = this.#pages.length - 1; i >= 0; i--) {
-      const page = this.#pages[i] as KnownPage;
-      const entry = page.entries.get(name);
+      const { entries, listed } = this.#pages[i] as KnownPage;
+      const entry = entries.get(name);
       if (entry !== undefined) {
-        return { entry, askedMs: page.askedMs };
+        return { entry, askedMs: listed.askedMs };
       }
     }
     return undefined;
   }
 
-  /** Entries that were listed behind `name`, at most `count`: who asks for one often asks for them next. */
-  behind(name: string, count: number): readonly ListedEntry[] {
-    for (const { order, entries } of this.#pages) {
-      if (entries.has(name)) {
-        const at = order.findIndex((entry) => entry.name === name);
-        return order.slice(at + 1, at + 1 + count);
+  /** Entries that will be asked for soon, now that `name` is; each of them once for who goes on in order. */
+  ahead(name: string): readonly ListedEntry[] {
+    for (const { positions, first } of this.#pages) {
+      const position = positions.get(name);
+      if (position !== undefined) {
+        const { from, to } = this.#ahead.advance(first + position, this.#length);
+        return this.#slice(from, to);
       }
     }
     return [];
+  }
+
+  #slice(from: number, to: number): readonly ListedEntry[] {
+    return this.#pages.flatMap(({ first, listed }) =>
+      listed.entries.slice(Math.max(from - first, 0), Math.max(to - first, 0)),
+    );
   }
 
   *entries(): Generator<ListedEntry> {

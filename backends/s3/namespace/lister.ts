@@ -34,6 +34,23 @@ function endOf(page: ListPage): PageEnd {
   return { lastKey, more: page.continuationToken !== undefined };
 }
 
+/** Whether the directory beside an object of a page, if there is one, is behind the page's end. */
+function mayFollow(key: string, { lastKey, more }: PageEnd): boolean {
+  // Between an object and its directory come only keys that begin with the object's.
+  return more && lastKey?.startsWith(key) === true && later(`${key}/`, lastKey) === `${key}/`;
+}
+
+/**
+ * A page without its last object where only the next one tells whether there is a directory beside it: the object is
+ * left to that page, which costs no request. A page keeps what would leave it empty.
+ */
+function holdBackLast(page: ListPage): ListPage {
+  const last = page.objects.at(-1);
+  const isHeld = last !== undefined && mayFollow(last.key, endOf(page));
+  const objects = page.objects.slice(0, -1);
+  return isHeld && objects.length + page.commonPrefixes.length > 0 ? { ...page, objects } : page;
+}
+
 /**
  * Whether there is a directory beside the object of this component. The page says so unless the directory would be
  * behind its end.
@@ -48,9 +65,7 @@ async function hasDirectory(
   if (prefixes.has(directory)) {
     return true;
   }
-  const isBehind = end.more && end.lastKey !== undefined && later(directory, end.lastKey) === directory;
-  // Between an object and its directory come only keys that begin with the object's.
-  return isBehind && end.lastKey?.startsWith(key) === true && (await probePrefix(store, directory)).exists;
+  return mayFollow(key, end) && (await probePrefix(store, directory)).exists;
 }
 
 async function entryOf(
@@ -85,12 +100,13 @@ export async function listPage(
   after: string | undefined,
 ): Promise<ListingPage> {
   const askedMs = performance.now();
-  const page = await store.list({
+  const listed = await store.list({
     prefix: directoryKey,
     delimiter: "/",
     ...(after !== undefined && { startAfter: after }),
   });
-  const end = endOf(page);
+  const end = endOf(listed);
+  const page = holdBackLast(listed);
   const prefixes = new Set(page.commonPrefixes);
   const entries: ListedEntry[] = [];
   for (const prefix of page.commonPrefixes) {
@@ -103,10 +119,10 @@ export async function listPage(
       entries.push(entry);
     }
   }
-  const { lastKey, more } = end;
+  const { lastKey, more } = endOf(page);
   // What comes next is behind everything below a directory, not only behind its own key.
   const next = more && lastKey !== undefined ? (prefixes.has(lastKey) ? lastKey + LAST : lastKey) : undefined;
-  return { entries, next, askedMs };
+  return { entries, after, next, askedMs };
 }
 
 /** What a bucket has under one name. */
@@ -130,6 +146,6 @@ export async function findKey(store: ObjectStore, key: string): Promise<Found> {
     return { object, directory: true };
   }
   const { lastKey, more } = endOf(page);
-  const mayFollow = more && lastKey !== undefined && later(directory, lastKey) === directory;
-  return { object, directory: mayFollow && (await probePrefix(store, directory)).exists };
+  const isBehind = more && lastKey !== undefined && later(directory, lastKey) === directory;
+  return { object, directory: isBehind && (await probePrefix(store, directory)).exists };
 }

@@ -12,8 +12,6 @@ import { type ObjectFacts, S3Directory, S3File, type S3Node } from "./node.js";
 
 /** Look-ups of a directory that are asked one by one, before it is listed to answer them all. */
 const LOOKUPS_BEFORE_LISTING = 2;
-/** Metadata are fetched ahead for this many entries behind the one that is asked for. */
-const LOOK_AHEAD = 64;
 const NO_METADATA: ObjectAttributes = { metadata: {} };
 
 /** Names and inodes: what the bucket has, with what this share changed and did not publish yet in front of it. */
@@ -71,6 +69,30 @@ export class Namespace {
             this.volume.attributes.peek(file.key, object.etag, object.lastModifiedMs) !== undefined)
         : staged.attributes !== undefined;
     return isKnown && this.#loadFile(file) === 0;
+  }
+
+  /**
+   * Asks for the metadata of listed objects that are not known, side by side. Never rejects: an object without an answer
+   * is asked for again by who needs it.
+   * @returns undefined if all are known
+   */
+  prefetch(directory: S3Directory, entries: readonly ListedEntry[]): Promise<unknown> | undefined {
+    const { attributes, area, options } = this.volume;
+    if (options.dialect === "none") {
+      return undefined;
+    }
+    const asked: Promise<unknown>[] = [];
+    for (const { component, object } of entries) {
+      const key = directory.key + component;
+      if (
+        object !== undefined &&
+        area.find(key) === undefined &&
+        attributes.peek(key, object.etag, object.lastModifiedMs) === undefined
+      ) {
+        asked.push(attributes.ask(key));
+      }
+    }
+    return asked.length === 0 ? undefined : Promise.allSettled(asked);
   }
 
   /** Makes sure that an inode is still what its name leads to, and knows what the bucket says of it now. */
@@ -183,6 +205,9 @@ export class Namespace {
     const known = { ...page, entries: directory.withRecent(entries, page.askedMs, page.next === undefined) };
     listing.append(known);
     directory.listing = listing;
+    if (after === undefined) {
+      directory.large = page.next !== undefined;
+    }
     return known;
   }
 
@@ -255,7 +280,7 @@ export class Namespace {
       const answer =
         part.digest !== undefined || this.#listsFor(directory)
           ? await this.#askByListing(directory, name, part)
-          : undefined;
+          : await this.#askByPage(directory, name, part);
       return answer ?? (await this.#askByKey(directory, name, part));
     } catch (error) {
       return errnoOf(error, this.volume.options.logger);
@@ -265,6 +290,19 @@ export class Namespace {
   #listsFor(directory: S3Directory): boolean {
     const { presentMs } = this.volume.freshness;
     return presentMs > 0 && !directory.large && ++directory.misses > LOOKUPS_BEFORE_LISTING;
+  }
+
+  /** Lists the page of a large directory where the name belongs. Undefined: not worth it, or it is not there. */
+  async #askByPage(directory: S3Directory, name: string, part: KeyPart): Promise<S3Node | undefined> {
+    const { listing } = directory;
+    const after =
+      this.volume.freshness.presentMs > 0 ? listing?.missed(directory.key + part.component) : undefined;
+    if (listing === undefined || after === undefined) {
+      return undefined;
+    }
+    const page = await this.list(directory, after === "" ? undefined : after, listing);
+    const entry = page.entries.find((candidate) => candidate.name === name);
+    return this.#afterAsking(directory, name) ?? (entry && this.adoptEntry(directory, entry, page.askedMs));
   }
 
   /** Lists the directory, which answers look-ups to come as well. Undefined: it is too large for that. */
@@ -287,7 +325,6 @@ export class Namespace {
       }
       after = page.next;
     } while (part.digest !== undefined && after !== undefined);
-    directory.large = after !== undefined;
     directory.misses = 0;
     return after === undefined ? (this.#afterAsking(directory, name) ?? -ENOENT) : undefined;
   }
@@ -302,7 +339,7 @@ export class Namespace {
     const { area, attributes, options } = this.volume;
     const key = directory.key + part.component;
     const askedMs = performance.now();
-    const wantsHead = options.dialect !== "none" && !area.isRemoved(key);
+    const wantsHead = options.dialect !== "none" && !area.isRemoved(key) && !attributes.has(key);
     const [found, info] = await Promise.all([
       findKey(this.volume.store, key),
       wantsHead ? attributes.ask(key) : undefined,
@@ -357,6 +394,7 @@ export class Namespace {
     }
     const { object, staged } = file;
     const { options, attributes } = this.volume;
+    this.#lookAhead(file);
     if (staged?.attributes !== undefined) {
       return this.#accept(file, staged.attributes, staged.modifiedMs);
     }
@@ -382,7 +420,6 @@ export class Namespace {
     if (stored !== undefined) {
       return this.#accept(file, stored, object.lastModifiedMs);
     }
-    this.#lookAhead(file);
     return attributes.ask(file.key).then(
       (info) => this.#headAnswered(file, info),
       (error: unknown) => errnoOf(error, options.logger),
@@ -418,19 +455,12 @@ export class Namespace {
     return 0;
   }
 
-  /** Who asks for one entry's metadata will ask for the next ones': asks for them now, side by side. */
+  /** Who asks for one entry's metadata after the other will ask for the next ones'. */
   #lookAhead(file: S3File): void {
-    const { attributes, area } = this.volume;
     const parent = file.parent as S3Directory;
-    for (const { component, object } of parent.listing?.behind(file.name, LOOK_AHEAD) ?? []) {
-      const key = parent.key + component;
-      if (object === undefined) {
-        continue;
-      }
-      const known = attributes.peek(key, object.etag, object.lastModifiedMs);
-      if (known === undefined && area.find(key) === undefined) {
-        attributes.ask(key).catch(() => undefined);
-      }
+    const entries = parent.listing?.ahead(file.name) ?? [];
+    if (entries.length > 0) {
+      void this.prefetch(parent, entries);
     }
   }
 

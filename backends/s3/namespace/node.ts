@@ -109,7 +109,7 @@ export class S3Directory extends S3Node {
   listing: DirectoryListing | undefined;
   /** Lookups that no listing answered. */
   misses = 0;
-  /** More than a page: look-ups do not list it. */
+  /** More than a page: look-ups list no more than the page of the name. */
   large = false;
   /** Whether the key of the prefix itself exists; undefined when not known. */
   hasMarker: boolean | undefined;

@@ -1,5 +1,5 @@
 import { type AttrRecord, S_IFDIR, S_IFREG } from "../../../src/vfs/attributes.js";
-import type { DirectoryBuffer } from "../../../src/vfs/directory-buffer.js";
+import { DIRENT_HEADER_BYTES, type DirectoryBuffer, ENTRY_BYTES } from "../../../src/vfs/directory-buffer.js";
 import { type Awaitable, ENOENT, type Status } from "../../../src/vfs/errno.js";
 import { VfsHandle } from "../../../src/vfs/node.js";
 import { fillAttributes } from "../attributes/fill-attributes.js";
@@ -14,6 +14,8 @@ const DOTS = 2;
 const TYPE_SHIFT = 12;
 const DIRECTORY_TYPE = S_IFDIR >>> TYPE_SHIFT;
 const UNKNOWN_TYPE = 0;
+/** Metadata that are fetched before the guest asks for their entries. */
+const FETCH_AHEAD = 256;
 /** A symbolic link's target is no longer: objects above are regular files. */
 const LONGEST_TARGET = 4096;
 
@@ -121,6 +123,26 @@ function fill(
   }
 }
 
+/**
+ * Fetches the metadata that the guest will get, and sets out to fetch those for its next requests. The first
+ * request of a listing comes with READDIRPLUS, whatever the guest is after: only a later one tells that it looks at entries.
+ */
+function fetchWanted(
+  namespace: Namespace,
+  { node }: S3DirectoryHandle,
+  { plus, offset, capacity }: DirectoryBuffer,
+  page: StreamPage,
+): Promise<unknown> | undefined {
+  if (!plus || offset === 0) {
+    return undefined;
+  }
+  const from = Math.max(offset - DOTS, 0) - page.first;
+  const count = Math.ceil(capacity / (ENTRY_BYTES + DIRENT_HEADER_BYTES));
+  const wanted = namespace.prefetch(node, page.entries.slice(from, from + count));
+  void namespace.prefetch(node, page.entries.slice(from + count, from + count + FETCH_AHEAD));
+  return wanted;
+}
+
 /** readdir and readdirplus. -ENOENT after rmdir. */
 export function readDirectory(
   namespace: Namespace,
@@ -139,10 +161,14 @@ export function readDirectory(
     return 0;
   }
   const page = stream.pageAt(Math.max(sink.offset - DOTS, 0));
-  if (!(page instanceof Promise)) {
-    return fill(namespace, handle, sink, page, scratch);
+  const finish = (found: StreamPage): Awaitable<Status> => {
+    const fetching = fetchWanted(namespace, handle, sink, found);
+    const rest = () => fill(namespace, handle, sink, found, scratch);
+    return fetching === undefined ? rest() : fetching.then(rest);
+  };
+  const status = page instanceof Promise ? page.then(finish) : finish(page);
+  if (!(status instanceof Promise)) {
+    return status;
   }
-  return page
-    .then((found) => fill(namespace, handle, sink, found, scratch))
-    .catch((error: unknown) => errnoOf(error, namespace.volume.options.logger));
+  return status.catch((error: unknown) => errnoOf(error, namespace.volume.options.logger));
 }

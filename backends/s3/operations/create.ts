@@ -143,7 +143,7 @@ export async function createDirectory(
   node.checkedMs = now;
   // Nothing was there a moment ago: nothing is in it.
   node.listing = new DirectoryListing();
-  node.listing.append({ entries: [], next: undefined, askedMs: now });
+  node.listing.append({ entries: [], after: undefined, next: undefined, askedMs: now });
   staged.release();
   return node;
 }

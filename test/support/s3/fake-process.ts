@@ -37,9 +37,13 @@ export class FakeProcess {
   }
 
   /** Has the server do what main.mjs says; what was asked of it so far. */
-  async command(name: string): Promise<{ readonly operations: Record<string, number> }> {
-    const method = name === "counts" ? "GET" : "POST";
-    const answer = await fetch(`${this.endpoint}/_fake/${name}`, { method });
+  async command(
+    name: string,
+    parameters: object = {},
+  ): Promise<{ readonly operations: Record<string, number> }> {
+    const request =
+      name === "counts" ? { method: "GET" } : { method: "POST", body: JSON.stringify(parameters) };
+    const answer = await fetch(`${this.endpoint}/_fake/${name}`, request);
     return (await answer.json()) as { operations: Record<string, number> };
   }
 

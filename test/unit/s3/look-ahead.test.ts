@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { LookAhead } from "../../../backends/s3/namespace/look-ahead.js";
+
+const LENGTH = 2000;
+
+test("who goes through a listing in order gets every other position fetched once, before it is reached", () => {
+  const ahead = new LookAhead();
+  const fetched = new Set<number>();
+  for (let position = 0; position < LENGTH; position++) {
+    expect(position === 0 || fetched.has(position)).toBe(true);
+    const { from, to } = ahead.advance(position, LENGTH);
+    for (let i = from; i < to; i++) {
+      expect(fetched.has(i)).toBe(false);
+      fetched.add(i);
+    }
+  }
+  expect(fetched.size).toBe(LENGTH - 1);
+});
+
+test("positions out of order fetch nothing else", () => {
+  const ahead = new LookAhead();
+  for (const position of [700, 20, 1500, 900, 899]) {
+    const { from, to } = ahead.advance(position, LENGTH);
+    expect(to - from).toBe(0);
+  }
+});

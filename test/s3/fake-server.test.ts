@@ -1,5 +1,12 @@
 import { Readable } from "node:stream";
-import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import {
+  GetBucketAclCommand,
+  GetObjectCommand,
+  ListObjectsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from "@aws-sdk/client-s3";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openS3Store } from "../../backends/s3/store/open-store.js";
 import { type FakeS3, startFakeS3 } from "../support/s3/server.mjs";
@@ -93,4 +100,28 @@ it("lists a large directory page by page", async () => {
   );
   expect(last.Contents).toHaveLength(999);
   expect(last.IsTruncated).toBe(false);
+});
+
+it("lists with version 1 as with version 2, at most so many at once", async () => {
+  const keys = ["a", "b c", "dir/1", "dir/2", "dir/3", "e", "z/1"];
+  fake.bucket("bucket").addSynthetic(keys, { size: 1 });
+  for (const Delimiter of [undefined, "/"]) {
+    const found: (string | undefined)[] = [];
+    let marker: string | undefined;
+    let isTruncated = true;
+    while (isTruncated) {
+      const page = await sdk.send(
+        new ListObjectsCommand({ Bucket: "bucket", Delimiter, Marker: marker, MaxKeys: 2 }),
+      );
+      const names = (page.Contents ?? []).map(({ Key }) => Key);
+      names.push(...(page.CommonPrefixes ?? []).map(({ Prefix }) => Prefix));
+      found.push(...names.sort());
+      isTruncated = page.IsTruncated === true;
+      // Only a listing with a delimiter says where the next one begins.
+      expect(page.NextMarker !== undefined).toBe(isTruncated && Delimiter !== undefined);
+      marker = page.NextMarker ?? names.at(-1);
+    }
+    expect(found).toEqual(Delimiter === undefined ? keys : ["a", "b c", "dir/", "e", "z/"]);
+  }
+  await expect(sdk.send(new GetBucketAclCommand({ Bucket: "bucket" }))).rejects.toThrow(/not implemented/);
 });

@@ -8,7 +8,7 @@ const PACKAGE_SETS = {
   guest: ["qemu-system-x86", "busybox-static", "cpio", "g++", "kmod"],
   host: ["fio", "g++", "git", "make"],
   soak: ["fio", "g++", "stress-ng"],
-  s3: ["mmdebstrap"],
+  s3: ["mmdebstrap", "rclone", "s3fs"],
   conformance: ["e2fsprogs", "g++", "make", "mount"],
 };
 

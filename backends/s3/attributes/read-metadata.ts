@@ -46,7 +46,7 @@ export const ATTRIBUTE_NAMES: ReadonlySet<string> = new Set([
 /**
  * `mode` is decimal with s3fs and geesefs, octal with rclone: a leading 0 is octal, a decimal of 16 bits whose type
  * bits mean something is decimal, all else octal. Of two readings that a directory marker allows, the one that
- * is a directory counts.
+ * is a directory counts. The mkdir of s3fs leaves the type out: such a marker's mode is decimal, too.
  */
 export function readMode(text: string, isMarker: boolean): number | undefined {
   const octal = /^[0-7]{1,7}$/.test(text) ? Number.parseInt(text, 8) : undefined;
@@ -55,6 +55,9 @@ export function readMode(text: string, isMarker: boolean): number | undefined {
     return decimal !== undefined && typeOf(decimal) === S_IFDIR ? decimal : octal;
   }
   if (decimal !== undefined && decimal <= 0xffff && TYPES.has(decimal & S_IFMT)) {
+    return decimal;
+  }
+  if (decimal !== undefined && (octal === undefined ? decimal <= 0o7777 : isMarker && decimal <= 0o777)) {
     return decimal;
   }
   return octal !== undefined && octal <= 0xffff ? octal : undefined;

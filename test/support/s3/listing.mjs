@@ -39,16 +39,38 @@ function decodeToken(token) {
 const encodeToken = (key) => Buffer.from(`1${key}`, "latin1").toString("base64url");
 
 /**
- * @param {Context} context
- * @returns {{objects: [string, import("./bucket.mjs").Version][], prefixes: string[], next: string | undefined}}
+ * Where a listing of version 1 goes on. A marker that is a common prefix stands for all that it folds.
+ *
+ * @param {Context["query"]} query
+ * @returns {string}
  */
-function collect({ bucket, query }) {
+function readMarker(query) {
+  const marker = query.get("marker") ?? "";
   const prefix = query.get("prefix") ?? "";
   const delimiter = query.get("delimiter") ?? "";
-  const after = decodeToken(query.get("continuation-token")) ?? query.get("start-after") ?? "";
-  const limit = Math.min(Number(query.get("max-keys") ?? MAX_KEYS), MAX_KEYS);
+  if (delimiter === "" || !marker.startsWith(prefix)) return marker;
+  const end = marker.indexOf(delimiter, prefix.length);
+  return end >= 0 && end + delimiter.length === marker.length ? marker + AFTER_PREFIX : marker;
+}
+
+/** @param {string | undefined} text */
+function readMaxKeys(text = String(MAX_KEYS)) {
+  if (!/^\d+$/.test(text)) throw invalidArgument("Provided max-keys not an integer or within integer range");
+  return Math.min(Number(text), MAX_KEYS);
+}
+
+/**
+ * @param {Context} context
+ * @param {string} after What came last, or "".
+ * @returns {{objects: [string, import("./bucket.mjs").Version][], prefixes: string[], last: string | undefined}} `last`
+ *   is a key, or a prefix with AFTER_PREFIX; undefined when nothing follows.
+ */
+function collect({ bucket, query }, after) {
+  const prefix = query.get("prefix") ?? "";
+  const delimiter = query.get("delimiter") ?? "";
+  const limit = readMaxKeys(query.get("max-keys"));
   /** @type {ReturnType<typeof collect>} */
-  const page = { objects: [], prefixes: [], next: undefined };
+  const page = { objects: [], prefixes: [], last: undefined };
   if (limit === 0) return page;
 
   const start = after === "" ? prefix : `${after}\0`;
@@ -58,7 +80,7 @@ function collect({ bucket, query }) {
     const [key, version] = step.value;
     if (!key.startsWith(prefix)) break;
     if (page.objects.length + page.prefixes.length === limit) {
-      page.next = encodeToken(last);
+      page.last = last;
       break;
     }
     const end = delimiter === "" ? -1 : key.indexOf(delimiter, prefix.length);
@@ -76,32 +98,64 @@ function collect({ bucket, query }) {
   return page;
 }
 
-/** @param {Context} context @returns {Answer} */
-export function listObjects(context) {
+/**
+ * The document of a listing of either version; `own` are the elements that only this version has.
+ *
+ * @param {Context} context
+ * @param {Pick<ReturnType<typeof collect>, "objects" | "prefixes">} page
+ * @param {{own: readonly string[], owner: string}} version
+ * @returns {Answer}
+ */
+function listDocument(context, { objects, prefixes }, { own, owner }) {
   const { bucket, query } = context;
-  const { objects, prefixes, next } = collect(context);
   const contents = objects.map(
     ([key, { data, etag, lastModified, storageClass }]) =>
-      `<Contents>${element("Key", encodeKey(key, context))}${element("LastModified", isoSeconds(lastModified))}${element("ETag", etag)}${element("Size", data.size)}${element("StorageClass", storageClass)}</Contents>`,
+      `<Contents>${element("Key", encodeKey(key, context))}${element("LastModified", isoSeconds(lastModified))}${element("ETag", etag)}${element("Size", data.size)}${owner}${element("StorageClass", storageClass)}</Contents>`,
   );
   const common = prefixes.map(
     (prefix) => `<CommonPrefixes>${element("Prefix", encodeKey(prefix, context))}</CommonPrefixes>`,
   );
-  const startAfter = query.get("start-after");
-  const delimiter = query.get("delimiter");
   const head = [
     element("Name", bucket.name),
     element("Prefix", encodeKey(query.get("prefix") ?? "", context)),
-    element("StartAfter", startAfter === undefined ? undefined : encodeKey(startAfter, context)),
-    element("Delimiter", delimiter === undefined ? undefined : encodeKey(delimiter, context)),
+    element("Delimiter", encodeOptional(query.get("delimiter"), context)),
     element("MaxKeys", query.get("max-keys") ?? MAX_KEYS),
     element("EncodingType", query.get("encoding-type")),
-    element("KeyCount", objects.length + prefixes.length),
-    element("IsTruncated", next !== undefined),
-    element("ContinuationToken", query.get("continuation-token")),
-    element("NextContinuationToken", next),
+    ...own,
   ];
   return { body: xmlDocument("ListBucketResult", [...head, ...contents, ...common].join("")) };
+}
+
+/** @param {string | undefined} bytes @param {Context} context */
+const encodeOptional = (bytes, context) => (bytes === undefined ? undefined : encodeKey(bytes, context));
+
+/** @param {Context} context @returns {Answer} */
+export function listObjectsV2(context) {
+  const { query } = context;
+  const token = query.get("continuation-token");
+  const page = collect(context, decodeToken(token) ?? query.get("start-after") ?? "");
+  const own = [
+    element("StartAfter", encodeOptional(query.get("start-after"), context)),
+    element("KeyCount", page.objects.length + page.prefixes.length),
+    element("IsTruncated", page.last !== undefined),
+    element("ContinuationToken", token),
+    element("NextContinuationToken", page.last === undefined ? undefined : encodeToken(page.last)),
+  ];
+  return listDocument(context, page, { own, owner: "" });
+}
+
+/** Version 1, for programs that know no other. @param {Context} context @returns {Answer} */
+export function listObjects(context) {
+  const { query } = context;
+  const page = collect(context, readMarker(query));
+  // Without a delimiter the last key is the next marker, and S3 does not say it again.
+  const next = (query.get("delimiter") ?? "") === "" ? undefined : page.last?.replace(AFTER_PREFIX, "");
+  const own = [
+    element("Marker", encodeKey(query.get("marker") ?? "", context)),
+    element("IsTruncated", page.last !== undefined),
+    element("NextMarker", encodeOptional(next, context)),
+  ];
+  return listDocument(context, page, { own, owner: `<Owner>${element("ID", "fake")}</Owner>` });
 }
 
 /** @param {Context} context @returns {Answer} */

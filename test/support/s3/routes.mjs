@@ -13,7 +13,8 @@ export const HANDLERS = {
   GetBucketVersioning: operations.getVersioning,
   PutBucketVersioning: operations.putVersioning,
   GetBucketLocation: () => ({ body: xmlDocument("LocationConstraint", "") }),
-  ListObjectsV2: listing.listObjects,
+  ListObjects: listing.listObjects,
+  ListObjectsV2: listing.listObjectsV2,
   ListObjectVersions: listing.listVersions,
   ListMultipartUploads: listing.listUploads,
   DeleteObjects: listing.deleteObjects,
@@ -30,6 +31,9 @@ export const HANDLERS = {
   AbortMultipartUpload: multipart.abortUpload,
   ListParts: multipart.listParts,
 };
+
+/** A GET of a bucket that has other parameters asks for something else. */
+const LIST_PARAMETERS = new Set(["delimiter", "encoding-type", "marker", "max-keys", "prefix"]);
 
 /**
  * @param {string} method
@@ -50,7 +54,8 @@ function bucketOperation(method, query) {
       if (query.has("location")) return "GetBucketLocation";
       if (query.has("uploads")) return "ListMultipartUploads";
       if (query.has("versions")) return "ListObjectVersions";
-      return query.get("list-type") === "2" ? "ListObjectsV2" : undefined;
+      if (query.get("list-type") === "2") return "ListObjectsV2";
+      return [...query.keys()].every((name) => LIST_PARAMETERS.has(name)) ? "ListObjects" : undefined;
     default:
       return undefined;
   }

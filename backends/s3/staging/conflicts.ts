@@ -1,9 +1,9 @@
 import type { Logger } from "../../../src/vfs/logger.js";
+import { isStoreError } from "../errors.js";
 import type { ObjectInfo, ObjectStore } from "../store/object-store.js";
 import { ANYTHING, NOTHING, type StatePatch } from "./file-state.js";
 import type { LocalFile } from "./local-file.js";
 import type { ConflictPolicy } from "./staging.js";
-import { isStoreError } from "./store-status.js";
 
 /** How an attempt to publish ended. */
 export const Resolution = {

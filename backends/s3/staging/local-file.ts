@@ -8,13 +8,13 @@ import {
   type Result,
   type Status,
 } from "../../../src/vfs/errno.js";
+import { isStoreError, storeStatus } from "../errors.js";
 import type { ObjectAttributes } from "../store/object-store.js";
 import { type Extent, ExtentSet } from "./extent-set.js";
 import type { FileState } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import type { LocalData } from "./local-data.js";
 import type { FsyncMode, SourceObject, SourceReader, StagedFile } from "./staging.js";
-import { isStoreError, storeStatus } from "./store-status.js";
 
 /** The largest object there can be: 5 TiB. */
 const MAX_OBJECT_BYTES = 5 * 2 ** 40;

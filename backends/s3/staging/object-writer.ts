@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isStoreError, StatusError } from "../errors.js";
 import type {
   Condition,
   ObjectAttributes,
@@ -12,7 +13,6 @@ import type { Journal } from "./journal.js";
 import type { LocalFile, Snapshot } from "./local-file.js";
 import { FIRST_PART_BYTES, MAX_COPY_BYTES, planCopy, planEdit, planUpload } from "./part-plan.js";
 import { multipartEtag, type PartUpload } from "./part-upload.js";
-import { isStoreError, StatusError } from "./store-status.js";
 import type { UploadSlots } from "./upload-slots.js";
 
 /** Bodies up to this size are told from others by their MD5, larger ones by their metadata. */

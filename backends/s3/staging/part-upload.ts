@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isStoreError, StatusError } from "../errors.js";
 import type { ObjectAttributes, ObjectStore, UploadedPart } from "../store/object-store.js";
 import type { Aborts } from "./aborts.js";
 import type { StoredPart } from "./file-state.js";
@@ -6,7 +7,6 @@ import type { Journal } from "./journal.js";
 import type { LocalFile } from "./local-file.js";
 import { growingPart, type PlannedPart } from "./part-plan.js";
 import type { SourceObject } from "./staging.js";
-import { isStoreError, StatusError } from "./store-status.js";
 import type { UploadSlots } from "./upload-slots.js";
 
 /** Smaller files are uploaded when they are complete, which needs no second request for their final attributes. */

@@ -1,6 +1,7 @@
 import { EIO, ESTALE, type Status } from "../../../src/vfs/errno.js";
 import { KeyedLocks } from "../../../src/vfs/keyed-locks.js";
 import type { Logger } from "../../../src/vfs/logger.js";
+import { isStoreError, StatusError, storeStatus } from "../errors.js";
 import type { PutResult } from "../store/object-store.js";
 import { Backoff } from "./backoff.js";
 import { type ConflictResolver, Resolution } from "./conflicts.js";
@@ -11,7 +12,6 @@ import { ArrivedError, ConflictError, type ObjectWriter } from "./object-writer.
 import { PartUpload, type UploadContext } from "./part-upload.js";
 import type { Removals } from "./removals.js";
 import type { SourceObject } from "./staging.js";
-import { isStoreError, StatusError, storeStatus } from "./store-status.js";
 
 /** Files that are published in the background at a time; requests are bounded by themselves. */
 const FILES_AT_A_TIME = 64;

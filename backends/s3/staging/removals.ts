@@ -1,10 +1,10 @@
 import type { Logger } from "../../../src/vfs/logger.js";
+import { isStoreError } from "../errors.js";
 import type { Condition, ObjectStore, StoreFeatures } from "../store/object-store.js";
 import { Backoff } from "./backoff.js";
 import { ANYTHING, type Expectation, type Leftover, NOTHING } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import { KeyTree } from "./key-tree.js";
-import { isStoreError } from "./store-status.js";
 
 /** Removals wait a little, so that one request deletes many. */
 const GATHER_MS = 20;

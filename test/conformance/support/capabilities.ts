@@ -25,6 +25,7 @@ export const CAPABILITIES = {
   blocks: "st_blocks counts what is allocated",
   anyBytes: "names of bytes that are no UTF-8",
   freeHoles: "holes take neither space nor time, however large",
+  lastingOffsets: "offsets in a directory outlive the descriptor that they come from",
   hugeFiles: "files of 2^63 - 1 bytes",
   directoryLinks: "st_nlink of a directory counts its subdirectories",
   killPrivileges: "writing and truncating clear setuid and setgid",

@@ -23,6 +23,7 @@ const S3_LACKS: readonly Capability[] = [
   "renameWhiteout",
   "blocks",
   "freeHoles",
+  "lastingOffsets",
   "hugeFiles",
   "directoryLinks",
   "atime",

@@ -73,6 +73,8 @@ export class ObjectWriter {
     if (dataChanged && (size > FIRST_PART_BYTES || (file.state.upload?.parts.length ?? 0) > 0)) {
       return this.#writeParts(file, upload, target, expect);
     }
+    // Of a file that was larger when it was begun.
+    upload.drop();
     const snapshot = await file.beginSnapshot();
     if (!snapshot.dataChanged && snapshot.source !== undefined) {
       return this.#copy(file, upload, snapshot, target, expect);
@@ -189,9 +191,16 @@ export class ObjectWriter {
       metadata: begun.metadata,
       ...(etag !== undefined && { etag }),
     };
-    const result = await this.#send(file, intent, expect, (condition) =>
-      store.completeUpload(target, uploadId, parts, condition),
-    );
+    let isCompleted = false;
+    const result = await this.#send(file, intent, expect, async (condition) => {
+      const completed = await store.completeUpload(target, uploadId, parts, condition);
+      isCompleted = true;
+      return completed;
+    });
+    if (!isCompleted) {
+      // What arrived without an answer is another upload of the same bytes, if not this one.
+      upload.drop();
+    }
     return { snapshot, result };
   }
 

@@ -188,13 +188,13 @@ export class PartUpload {
 
   /** The intent comes first: if the answer is lost, the key is known and the upload can be found. */
   async #create(key: string, attributes: ObjectAttributes): Promise<string> {
-    const { store, journal, aborts } = this.#context;
+    const { journal, aborts } = this.#context;
     const { id } = this.#file.state;
     const begun = { key, sinceMs: Date.now(), attributes, parts: [] };
     journal.append({ file: id, set: { upload: begun } });
     let uploadId: string;
     try {
-      uploadId = await store.createUpload(key, attributes);
+      uploadId = await aborts.createUpload(key, attributes);
     } catch (err) {
       journal.append({ file: id, set: { upload: null } }, { abort: key, sinceMs: begun.sinceMs });
       aborts.start();

@@ -128,7 +128,7 @@ export class ObjectWriter {
       if (count !== snapshot.size) {
         throw new StatusError(count);
       }
-      file.markRead(0, snapshot.size);
+      file.guard.markRead(0, snapshot.size);
       const hash = body.length <= MAX_HASHED_BYTES ? createHash("md5").update(body).digest("hex") : undefined;
       const intent: Intent = {
         key: target,
@@ -155,7 +155,7 @@ export class ObjectWriter {
     if (source === undefined || source.size > MAX_COPY_BYTES) {
       return this.#writeParts(file, upload, target, expect);
     }
-    file.markRead(0, snapshot.size);
+    file.guard.markRead(0, snapshot.size);
     const { key, etag, versionId, size } = source;
     const from = { key, ifMatch: etag, ...(versionId !== undefined && { versionId }) };
     const intent: Intent = { key: target, size, etag, ...(attributes && { metadata: attributes.metadata }) };

@@ -162,7 +162,7 @@ export class Publisher {
       status = storeStatus(err);
       this.#report(file, err);
     } finally {
-      file.endSnapshot();
+      file.guard.end();
       work.upload.resumeStreaming();
     }
     if (status < 0) {
@@ -216,7 +216,7 @@ export class Publisher {
       this.#finish(file);
       return Resolution.DONE;
     } catch (err) {
-      file.endSnapshot();
+      file.guard.end();
       if (err instanceof ArrivedError) {
         return Resolution.RETRY;
       }
@@ -249,7 +249,7 @@ export class Publisher {
 
   #written(file: LocalFile, snapshot: Snapshot, { etag, versionId }: PutResult, target: string): void {
     const { state } = file;
-    const { changed, limit } = file.sinceSnapshot();
+    const { changed, limit } = file.guard.changes();
     const source: SourceObject = {
       key: target,
       etag,
@@ -275,7 +275,7 @@ export class Publisher {
         ...(!isMoved && { expect: etag }),
       },
     });
-    file.endSnapshot();
+    file.guard.end();
     this.#options.removals.forget(target);
     if (isMoved && !file.removed) {
       this.#options.removals.addLeftover({ key: target, etag }, () => this.publish(file));

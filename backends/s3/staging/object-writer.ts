@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { isStoreError, StatusError } from "../errors.js";
+import { findObject } from "../store/find-object.js";
 import type {
   Condition,
   ObjectAttributes,
@@ -90,7 +91,7 @@ export class ObjectWriter {
    */
   async recognise(file: LocalFile, key: string): Promise<boolean> {
     const { id, intents, source } = file.state;
-    const there = intents.length > 0 ? await this.#find(key) : undefined;
+    const there = intents.length > 0 ? await findObject(this.#options.store, key) : undefined;
     if (there === undefined || !intents.some((intent) => isIntended(there, intent))) {
       return false;
     }
@@ -107,7 +108,7 @@ export class ObjectWriter {
     const { id, intents } = file.state;
     const strays = intents.filter(({ key }) => key !== target);
     for (const intent of strays) {
-      const there = await this.#find(intent.key);
+      const there = await findObject(this.#options.store, intent.key);
       const leftovers = file.state.leftovers.filter(({ key }) => key !== intent.key);
       this.#options.journal.append({
         file: id,
@@ -230,7 +231,7 @@ export class ObjectWriter {
       if (!isStoreError(err, "precondition", "not-found", "no-upload") && !(err instanceof ConflictError)) {
         throw err;
       }
-      const there = await this.#find(intent.key);
+      const there = await findObject(this.#options.store, intent.key);
       if (there !== undefined && isIntended(there, intent)) {
         return there;
       }
@@ -256,17 +257,6 @@ export class ObjectWriter {
     throw new ArrivedError();
   }
 
-  async #find(key: string): Promise<ObjectInfo | undefined> {
-    try {
-      return await this.#options.store.head(key);
-    } catch (err) {
-      if (isStoreError(err, "not-found")) {
-        return undefined;
-      }
-      throw err;
-    }
-  }
-
   /** What the endpoint checks by itself; where it does not, one look before comes close. */
   async #condition(key: string, expect: Expectation, isCopy: boolean): Promise<Condition | undefined> {
     const { createOnly, replaceOnly, conditionalCopyTarget } = this.#options.features;
@@ -277,7 +267,7 @@ export class ObjectWriter {
     if (isHonoured && (conditionalCopyTarget || !isCopy)) {
       return expect === NOTHING ? { ifNoneMatch: "*" } : { ifMatch: expect };
     }
-    if (((await this.#find(key))?.etag ?? NOTHING) !== expect) {
+    if (((await findObject(this.#options.store, key))?.etag ?? NOTHING) !== expect) {
       throw new ConflictError();
     }
     return undefined;

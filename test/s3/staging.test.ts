@@ -489,6 +489,20 @@ describe("a restart", () => {
     expect(share.openUploads).toBe(0);
   });
 
+  it("aborts the upload of a file that was removed before", async () => {
+    const failing = { kind: "error", status: 403, code: "AccessDenied" } as const;
+    share.server.faults.add({ ...failing, operation: ["UploadPart"], times: Number.POSITIVE_INFINITY });
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, pattern(12 * MIB));
+    expect(await file.sync()).toBe(-EACCES);
+    area.remove("a");
+    await area.close();
+    expect(share.openUploads).toBe(1);
+
+    await share.open().drain(() => {}, new AbortController().signal);
+    expect(share.openUploads).toBe(0);
+  });
+
   it("refuses a directory that is in use", () => {
     expect(() => share.open()).toThrow(/in use by another gateway/);
   });

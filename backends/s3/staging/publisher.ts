@@ -97,10 +97,11 @@ export class Publisher {
 
   /** The file is not to be published: its upload is given up. */
   forget(file: LocalFile): void {
-    const work = this.#work.get(file);
-    clearTimeout(work?.retry);
+    // Of one that a gateway before has left, there was no work yet.
+    const { retry, upload } = this.#workOf(file);
+    clearTimeout(retry);
     this.#due.delete(file);
-    work?.upload.drop();
+    upload.drop();
     this.#work.delete(file);
   }
 

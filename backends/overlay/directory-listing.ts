@@ -3,7 +3,7 @@ import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
 import { type Caller, VfsHandle } from "../../src/vfs/node.js";
 import { type DirectoryEntry, readEntries } from "./directory-entries.js";
-import { attrRecord, type LayerNode, OVERLAY } from "./layers.js";
+import { attrRecord, type LayerNode } from "./layers.js";
 import { isWhiteout, lookup, MARKER_PREFIX } from "./lookup.js";
 import { mark } from "./marks.js";
 import type { OverlayNode } from "./merged-node.js";
@@ -70,13 +70,13 @@ function* isHidden(
     return false;
   }
   const out = attrRecord();
-  const found = yield* wait(layer.backend.lookup(OVERLAY, node, name, out));
+  const found = yield* wait(layer.lookup(node, name, out));
   if (typeof found === "number") {
     return true;
   }
   const hidden =
     isWhiteout(out) || (mayBeFile && (yield* mark(layer, found, overlay.names.whiteout)) !== undefined);
-  layer.drop(found);
+  layer.release(found);
   return hidden;
 }
 

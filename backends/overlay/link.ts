@@ -48,6 +48,7 @@ export function* link(
   if (typeof linked === "number") {
     return linked;
   }
+  node.known = true;
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return node;

@@ -40,6 +40,9 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
     upper: upper?.root,
     lowers: lowers.map((layer) => ({ layer, node: layer.root })),
   };
+  for (const { layer, node } of stack.lowers) {
+    layer.retain(node);
+  }
   const names = new XattrNames(options.xattrNamespace);
   const overlay = new Overlay(upper, lowers, names, options, new NodeTable(stack, upper));
   const { root } = overlay.nodes;

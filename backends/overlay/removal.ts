@@ -5,7 +5,7 @@ import { mergedEntries } from "./directory-listing.js";
 import { countedWithCopy, nameRemoved } from "./hard-links.js";
 import { attrRecord, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
-import type { OverlayNode } from "./merged-node.js";
+import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
 import { removeUpper, type UpperEntry, upperEntry } from "./whiteouts.js";
@@ -23,14 +23,27 @@ export function* remove(
   }
   const attr = attrRecord();
   const node = yield* wait(lookup(overlay, parent, name, attr));
-  if (typeof node === "number") {
-    return node;
-  }
+  return typeof node === "number"
+    ? node
+    : yield* overlay.nodes.keeping(
+        node,
+        removeNode(overlay, upper, { parent, name }, node, countedWithCopy(overlay, node, attr), isDirectory),
+      );
+}
+
+function* removeNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  { parent, name }: Place,
+  node: OverlayNode,
+  countsLinks: boolean,
+  isDirectory: boolean,
+): Steps<Status> {
   const refused = yield* whyNot(overlay, node, isDirectory);
   if (refused < 0) {
     return refused;
   }
-  if (countedWithCopy(overlay, node, attr)) {
+  if (countsLinks) {
     const copied = yield* wait(copyUp(overlay, node));
     if (copied < 0) {
       return copied;

@@ -8,7 +8,6 @@ import {
   ENOTEMPTY,
   EROFS,
   EXDEV,
-  type Result,
   type Status,
 } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
@@ -55,13 +54,37 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   ) {
     return -EINVAL;
   }
-  const move = yield* resolve(overlay, from, to, flags);
-  if (typeof move === "number") {
-    return move;
+  const source = yield* wait(lookup(overlay, from.parent, from.name, attrRecord()));
+  return typeof source === "number"
+    ? source
+    : yield* overlay.nodes.keeping(source, renameNode(overlay, upper, from, to, source, flags));
+}
+
+function* renameNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  from: Place,
+  to: Place,
+  source: OverlayNode,
+  flags: number,
+): Steps<Status> {
+  const exchange = (flags & RENAME_EXCHANGE) !== 0;
+  const attr = attrRecord();
+  const target = yield* wait(lookup(overlay, to.parent, to.name, attr));
+  if (typeof target === "number") {
+    const move = { from, to, source, target: undefined, exchange, countsLinks: false };
+    return target !== -ENOENT || exchange ? target : yield* carryOut(overlay, upper, move);
   }
-  if (move.source === move.target) {
-    return 0;
-  }
+  const refused = (flags & RENAME_NOREPLACE) !== 0 ? -EEXIST : 0;
+  const countsLinks = !exchange && countedWithCopy(overlay, target, attr);
+  const steps =
+    refused < 0 || target === source
+      ? wait(refused)
+      : carryOut(overlay, upper, { from, to, source, target, exchange, countsLinks });
+  return yield* overlay.nodes.keeping(target, steps);
+}
+
+function* carryOut(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status> {
   let status = yield* check(overlay, move);
   if (status < 0) {
     return status;
@@ -80,7 +103,7 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   }
   const counted =
     move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
-  overlay.nodes.moved(from, to, move.exchange);
+  overlay.nodes.moved(move.from, move.to, move.exchange);
   return counted;
 }
 
@@ -108,28 +131,6 @@ function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status
     }
   }
   return 0;
-}
-
-function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {
-  const source = yield* wait(lookup(overlay, from.parent, from.name, attrRecord()));
-  if (typeof source === "number") {
-    return source;
-  }
-  const attr = attrRecord();
-  const found = yield* wait(lookup(overlay, to.parent, to.name, attr));
-  if (typeof found === "number" && found !== -ENOENT) {
-    return found;
-  }
-  const target = typeof found === "number" ? undefined : found;
-  const exchange = (flags & RENAME_EXCHANGE) !== 0;
-  if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
-    return -EEXIST;
-  }
-  if (target === undefined && exchange) {
-    return -ENOENT;
-  }
-  const countsLinks = target !== undefined && !exchange && countedWithCopy(overlay, target, attr);
-  return { from, to, source, target, exchange, countsLinks };
 }
 
 /** What Linux refuses, looking at the merged view. */
@@ -267,7 +268,10 @@ function* clear(
   const attr = attrRecord();
   let status = yield* wait(backend.getattr(OVERLAY, node, undefined, attr));
   const workName = upper.workName();
-  const made = status < 0 ? status : yield* wait(backend.mkdir(OVERLAY, work, workName, 0o700, attrRecord()));
+  const made =
+    status < 0
+      ? status
+      : yield* wait(upper.hold(backend.mkdir(OVERLAY, work, workName, 0o700, attrRecord())));
   if (typeof made === "number") {
     return made;
   }
@@ -279,6 +283,6 @@ function* clear(
   status =
     status < 0 ? status : yield* wait(backend.rename(OVERLAY, work, workName, parent, name, RENAME_EXCHANGE));
   yield* discardWork(upper, workName, S_IFDIR);
-  upper.drop(made);
+  upper.release(made);
   return status;
 }

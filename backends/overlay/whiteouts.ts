@@ -16,11 +16,11 @@ export type UpperEntry = "nothing" | "whiteout" | "file" | "directory";
 /** Looks at a name in the upper layer alone. */
 export function* upperEntry(upper: UpperLayer, parent: VfsNode, name: string): Steps<UpperEntry | number> {
   const out = attrRecord();
-  const node = yield* wait(upper.backend.lookup(OVERLAY, parent, name, out));
+  const node = yield* wait(upper.lookup(parent, name, out));
   if (typeof node === "number") {
     return node === -ENOENT ? "nothing" : node;
   }
-  upper.drop(node);
+  upper.release(node);
   if (isWhiteout(out)) {
     return "whiteout";
   }
@@ -30,11 +30,12 @@ export function* upperEntry(upper: UpperLayer, parent: VfsNode, name: string): S
 /** Makes a whiteout in the work directory; its name there. */
 export function* makeWhiteout(upper: UpperLayer): Steps<Result<string>> {
   const name = upper.workName();
-  const made = yield* wait(upper.backend.mknod(OVERLAY, upper.work, name, S_IFCHR, 0, attrRecord()));
+  const { backend, work } = upper;
+  const made = yield* wait(upper.hold(backend.mknod(OVERLAY, work, name, S_IFCHR, 0, attrRecord())));
   if (typeof made === "number") {
     return made;
   }
-  upper.drop(made);
+  upper.release(made);
   return name;
 }
 

@@ -64,7 +64,7 @@ export function* create<T extends Made>(
   }
   const directory = parent.upper;
   let made = ready === "whiteout" ? -EEXIST : yield* makeHeld(upper, make, nodeOf, directory, name, out);
-  if (made === -EEXIST && (yield* upperEntry(upper, directory, name)) === "whiteout") {
+  if (made === -EEXIST && (yield* upperEntry(overlay, upper, directory, name)) === "whiteout") {
     made = yield* createOver(overlay, upper, directory, name, make, nodeOf, out);
   }
   if (typeof made === "number") {
@@ -120,7 +120,7 @@ export function* checkFree(
   if (parent.lowers.length === 0) {
     return "nothing";
   }
-  const entry = yield* upperEntry(upper, parent.upper, name);
+  const entry = yield* upperEntry(overlay, upper, parent.upper, name);
   if (entry !== "nothing") {
     return entry === "whiteout" || typeof entry === "number" ? entry : -EEXIST;
   }

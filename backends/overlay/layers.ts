@@ -160,12 +160,15 @@ export interface LayerNode {
 export class UpperLayer extends Layer {
   readonly work: VfsNode;
   readonly index: VfsNode | undefined;
+  /** Whiteouts are devices; false once it has shown that they cannot be. */
+  makesWhiteoutDevices: boolean;
   #count = 0;
 
   constructor(source: UpperSource, root: VfsNode, work: VfsNode, index: VfsNode | undefined) {
     super(source, root);
     this.work = work;
     this.index = index;
+    this.makesWhiteoutDevices = source.backend.capabilities.specialFiles;
     this.retain(work);
     if (index !== undefined) {
       this.retain(index);

@@ -1,4 +1,4 @@
-import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
 import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { isGuestWhiteout } from "./guest-whiteouts.js";
@@ -9,6 +9,7 @@ import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies, numberFor } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
+import { isWhiteout } from "./whiteout-forms.js";
 
 /** Names that stand for deleted ones in layers as archives have them. */
 export const MARKER_PREFIX = ".wh.";
@@ -21,11 +22,6 @@ const LETTER_Y = 0x79;
 
 /** A name that a layer hides. */
 export const HIDDEN = "hidden";
-
-/** Whether attributes are those of a whiteout: a character device 0:0. */
-export function isWhiteout(attr: AttrRecord): boolean {
-  return ((attr[Attr.MODE] as number) & S_IFMT) === S_IFCHR && attr[Attr.RDEV] === 0;
-}
 
 /** Finds a name in one layer; the node is held. Errors, and {@link HIDDEN} for a whiteout. */
 function* findIn(
@@ -46,11 +42,11 @@ function* findIn(
   if (typeof found === "number") {
     return found;
   }
-  if (isWhiteout(out)) {
+  if (yield* isWhiteout(overlay, layer, directory, found, out)) {
     layer.release(found);
     return HIDDEN;
   }
-  return (yield* isXattrWhiteout(overlay, layer, directory, found, out)) ? HIDDEN : found;
+  return found;
 }
 
 function* findMarker(layer: Layer, directory: VfsNode, name: string): Steps<typeof HIDDEN | number> {
@@ -60,27 +56,6 @@ function* findMarker(layer: Layer, directory: VfsNode, name: string): Steps<type
   }
   layer.release(marker);
   return HIDDEN;
-}
-
-/** The form of a whiteout where devices cannot be made: an empty file with a mark. */
-function* isXattrWhiteout(
-  overlay: Overlay,
-  layer: Layer,
-  directory: VfsNode,
-  node: VfsNode,
-  attr: AttrRecord,
-): Steps<boolean> {
-  const isEmptyFile =
-    ((attr[Attr.MODE] as number) & S_IFMT) === S_IFREG && attr[Attr.SIZE] === 0 && attr[Attr.SIZE + 1] === 0;
-  if (!isEmptyFile || !layer.hasXattrWhiteouts(directory)) {
-    return false;
-  }
-  const value = yield* mark(layer, node, overlay.names.whiteout);
-  if (value === undefined || typeof value === "number") {
-    return false;
-  }
-  layer.release(node);
-  return true;
 }
 
 /** Whether a directory of a layer hides what is below it. */

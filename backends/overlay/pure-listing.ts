@@ -5,12 +5,13 @@ import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
 import { attrRecord, type Layer, OVERLAY } from "./layers.js";
-import { isWhiteout, MARKER_PREFIX } from "./lookup.js";
+import { MARKER_PREFIX } from "./lookup.js";
 import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
+import { isWhiteoutDevice } from "./whiteout-forms.js";
 
 /** Where `struct fuse_attr` lies in an entry with attributes, in words. */
 const ATTR_WORD = 10;
@@ -199,7 +200,7 @@ function* isHidden({ layer, directory, isUpper }: PureListing, name: string, typ
   if (typeof found !== "number") {
     layer.release(found);
   }
-  return typeof found === "number" || isWhiteout(out);
+  return typeof found === "number" || isWhiteoutDevice(out);
 }
 
 /** The node of an entry; undefined for what only a lookup can tell: a directory that has parts elsewhere. */

@@ -54,11 +54,11 @@ function* removeNode(
   if (typeof hide === "number" || ready < 0 || parent.upper === undefined) {
     return ready;
   }
-  const entry = yield* ownEntry(upper, node, parent.upper, name);
+  const entry = yield* ownEntry(overlay, upper, node, parent.upper, name);
   if (typeof entry === "number") {
     return entry;
   }
-  const status = yield* removeUpper(upper, parent.upper, name, entry, hide);
+  const status = yield* removeUpper(overlay, upper, parent.upper, name, entry, hide);
   if (status < 0) {
     return status;
   }
@@ -69,6 +69,7 @@ function* removeNode(
 
 /** What the upper layer has of a node under one of its names. */
 function* ownEntry(
+  overlay: Overlay,
   upper: UpperLayer,
   node: OverlayNode,
   parent: VfsNode,
@@ -82,7 +83,7 @@ function* ownEntry(
     ? node.isDirectory
       ? "directory"
       : "file"
-    : yield* upperEntry(upper, parent, name);
+    : yield* upperEntry(overlay, upper, parent, name);
 }
 
 function* whyNot(overlay: Overlay, node: OverlayNode, isDirectory: boolean): Steps<Status> {

@@ -1,4 +1,4 @@
-import { S_IFDIR } from "../../src/vfs/attributes.js";
+import { S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
 import {
   EEXIST,
   EINVAL,
@@ -6,6 +6,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  EOPNOTSUPP,
   EROFS,
   EXDEV,
   type Status,
@@ -24,6 +25,7 @@ import type { Overlay } from "./overlay.js";
 import { setRedirect } from "./redirect.js";
 import { checkEmpty } from "./removal.js";
 import { type Steps, wait } from "./steps.js";
+import { announceWhiteouts, isImpossible, makeWhiteout } from "./whiteout-forms.js";
 import { setOpaque, upperEntry } from "./whiteouts.js";
 import { discardWork } from "./work-directory.js";
 
@@ -229,22 +231,53 @@ function* replace(overlay: Overlay, upper: UpperLayer, { from, to, source, targe
   if (marked < 0) {
     return marked;
   }
-  const flags = hide ? RENAME_WHITEOUT : 0;
   if (!source.isDirectory) {
-    return yield* move(upper, from, to, flags);
+    return yield* moveAway(overlay, upper, from, to, hide);
   }
-  const entry = yield* upperEntry(upper, toDirectory, to.name);
+  const entry = yield* upperEntry(overlay, upper, toDirectory, to.name);
   if (entry === "whiteout") {
-    const status = yield* move(upper, from, to, RENAME_EXCHANGE);
-    // The whiteout is where the directory was: that is right if something is to be hidden there.
     const fromDirectory = from.parent.upper as VfsNode;
+    const isFile = hide && upper.hasXattrWhiteouts(toDirectory);
+    const ready = isFile ? yield* announceWhiteouts(overlay, upper, fromDirectory) : 0;
+    const status = ready < 0 ? ready : yield* move(upper, from, to, RENAME_EXCHANGE);
+    // The whiteout is where the directory was: that is right if something is to be hidden there.
     return status < 0 || hide ? status : yield* wait(upper.backend.unlink(OVERLAY, fromDirectory, from.name));
   }
   const cleared =
     entry === "directory" && target?.upper !== undefined
       ? yield* clear(overlay, upper, toDirectory, to.name, target.upper)
       : 0;
-  return cleared < 0 ? cleared : yield* move(upper, from, to, flags);
+  return cleared < 0 ? cleared : yield* moveAway(overlay, upper, from, to, hide);
+}
+
+/** Renames and, with `hide`, leaves a whiteout, in one step wherever whiteouts are devices. */
+function* moveAway(
+  overlay: Overlay,
+  upper: UpperLayer,
+  from: Place,
+  to: Place,
+  hide: boolean,
+): Steps<Status> {
+  if (!hide) {
+    return yield* move(upper, from, to, 0);
+  }
+  const moved = upper.makesWhiteoutDevices ? yield* move(upper, from, to, RENAME_WHITEOUT) : -EOPNOTSUPP;
+  if (moved !== -EINVAL && !isImpossible(moved)) {
+    return moved;
+  }
+  const directory = from.parent.upper as VfsNode;
+  const whiteout = yield* makeWhiteout(overlay, upper, directory);
+  if (typeof whiteout === "number") {
+    return whiteout;
+  }
+  const { backend, work } = upper;
+  const renamed = yield* move(upper, from, to, 0);
+  if (renamed < 0) {
+    yield* discardWork(upper, whiteout, S_IFREG);
+    return renamed;
+  }
+  // A crash in between shows the lower file under its old name again: nothing is lost.
+  return yield* wait(backend.rename(OVERLAY, work, whiteout, directory, from.name, 0));
 }
 
 function* move(upper: UpperLayer, from: Place, to: Place, flags: number): Steps<Status> {

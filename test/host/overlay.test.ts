@@ -90,10 +90,13 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
     const layers = new Layers(1);
     mkdirSync(join(layers.upper, "new"));
     execFileSync("mknod", [join(layers.upper, "new/device"), "c", "1", "3"]);
-    await layers.mounted((share) => {
-      // Looks at what it listed through descriptors: the kernel does not look the names up again on ESTALE.
-      expect(manifest(share, { times: () => true })).toEqual(manifest(layers.upper, { times: () => true }));
-    });
+    await layers.mounted(
+      (share) => {
+        // Looks at what it listed through descriptors: the kernel does not look the names up again on ESTALE.
+        expect(manifest(share, { times: () => true })).toEqual(manifest(layers.upper, { times: () => true }));
+      },
+      layers.args("--index", "off"),
+    );
   });
 
   test("copies a file up with everything that belongs to it, at its first change", async () => {
@@ -313,6 +316,27 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
       expect(() => readFileSync(join(share, "file"))).toThrow("EIO");
     });
   });
+
+  test.each(["gateway", "kernel"])(
+    "belongs to the lower layer that it was first used with by the %s",
+    async (first) => {
+      const layers = new Layers();
+      if (first === "gateway") await layers.mounted(() => {});
+      else layers.mountedByKernel(() => {});
+      await layers.mounted(() => {});
+      layers.mountedByKernel(() => {});
+      const [top, bottom] = layers.lowers as [string, string];
+      const swapped = ["--backend", "overlay", "--lower", bottom, "--lower", top, "--upper", layers.upper];
+      await expect(layers.mounted(() => {}, swapped)).rejects.toThrow("another layer on top");
+      const options = `lowerdir=${bottom}:${top},upperdir=${layers.upper},workdir=${layers.work},index=on`;
+      expect(() =>
+        execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", layers.directory], {
+          stdio: "pipe",
+        }),
+      ).toThrow(/stale/i);
+      await layers.mounted(() => {}, [...swapped, "--index", "off"]);
+    },
+  );
 
   test("is the same to the kernel, and the kernel's to us", async () => {
     const layers = new Layers();

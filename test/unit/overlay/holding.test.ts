@@ -5,18 +5,13 @@ import { MemoryBackend } from "../../../backends/memory/memory-backend.js";
 import { attributeChange } from "../../../backends/overlay/attribute-change.js";
 import { OVERLAY } from "../../../backends/overlay/layers.js";
 import { OverlayBackend } from "../../../backends/overlay/overlay-backend.js";
-import { ATTR_WORDS, Change } from "../../../src/vfs/attributes.js";
+import { Change } from "../../../src/vfs/attributes.js";
 import type { Backend } from "../../../src/vfs/backend.js";
-import { EIO, type Result } from "../../../src/vfs/errno.js";
+import { EIO } from "../../../src/vfs/errno.js";
 import { VfsHandle, VfsNode } from "../../../src/vfs/node.js";
+import { must, record, SETTINGS, UpperDirectories } from "./memory-layers.js";
 
 const O_RDWR = 2;
-const record = () => new Uint32Array(ATTR_WORDS);
-
-function must<T extends object>(result: Result<T>): T {
-  if (typeof result === "number") throw new Error(`errno ${-result}`);
-  return result;
-}
 
 /** A backend that insists on being asked for nodes only that it gave away and was not told to forget. */
 class StrictLayer {
@@ -82,26 +77,15 @@ async function stand(turns: () => number): Promise<Stand> {
     const directory = must(below.mkdir(OVERLAY, lowerRoot, name, 0o755, record()));
     for (const file of FILES) must(below.mknod(OVERLAY, directory, file, 0o100644, 0, record()));
   }
-  const above = new MemoryBackend({ sizeBytes: 1 << 24 });
-  const upperRoot = must(await above.start());
-  const make = (name: string) => must(above.mkdir(OVERLAY, upperRoot, name, 0o755, record()));
-  const [shown, work, index] = ["upper", "work", "index"].map(make) as [VfsNode, VfsNode, VfsNode];
+  const above = await UpperDirectories.make();
   const lower = new StrictLayer(below, turns);
-  const upper = new StrictLayer(above, () => 0);
+  const upper = new StrictLayer(above.backend, () => 0);
   lower.nodes.add(lowerRoot);
-  for (const node of [shown, work, index]) upper.nodes.add(node);
+  for (const node of [above.shown, above.work, above.index]) upper.nodes.add(node);
   const overlay = new OverlayBackend({
     lowers: [{ name: "lower", backend: lower.backend, open: () => lowerRoot }],
-    upper: {
-      name: "upper",
-      backend: upper.backend,
-      open: () => shown,
-      openWork: () => work,
-      openIndex: () => index,
-    },
-    xattrNamespace: "trusted",
-    redirectDir: true,
-    isVolatile: false,
+    upper: above.source(upper.backend),
+    ...SETTINGS,
   });
   return { overlay, root: await overlay.start(), lower, upper };
 }

@@ -1,4 +1,4 @@
-import { type CachedObject, PART_BYTES } from "./cached-object.js";
+import { type CachedObject, MIN_PART_BYTES, PART_BYTES } from "./cached-object.js";
 
 /** The first request of a reader is small, so that its first answer comes soon. */
 const FIRST_BYTES = 2 ** 20 + 128 * 1024;
@@ -8,10 +8,14 @@ const SKIP_BYTES = 16 * 2 ** 20;
 const BACK_BYTES = 2 ** 20;
 /** This many reads out of order in a row are a pattern. */
 const RANDOM_READS = 2;
+/** A window comes in this many parts side by side, as long as they are neither too small nor too large. */
+const PARTS_OF_WINDOW = 8;
+const PARTS_OF_REGION = 4;
 
 /**
  * What to fetch ahead of one reader. Nothing until half of the first request was read; then parts side by side
- * in a window that doubles whenever the reader had to wait; nothing ahead for who reads here and there.
+ * in a window that doubles whenever the reader had to wait. Parts are small at first, because nothing of a part can
+ * be read before all of it is there. Who reads here and there gets what is around where he has been before.
  */
 export class ReadAhead {
   readonly #object: CachedObject;
@@ -45,8 +49,7 @@ export class ReadAhead {
     }
     this.#next = offset + length;
     if (this.#randomReads >= RANDOM_READS) {
-      this.#object.fetch(offset, length);
-      this.#requested = offset + length;
+      this.#fetchAround(offset, length, had, left);
       return;
     }
     if (this.#requested <= this.#start) {
@@ -59,6 +62,17 @@ export class ReadAhead {
       this.#object.fetch(offset, length);
     }
     this.#fetchAhead(!had, left);
+  }
+
+  #fetchAround(offset: number, length: number, had: boolean, left: number): void {
+    this.#requested = offset + length;
+    if (!had) {
+      this.#object.fetch(offset, length);
+      const region = this.#object.missed(offset);
+      if (region !== undefined && region.length <= left) {
+        this.#object.fetch(region.offset, region.length, region.length / PARTS_OF_REGION);
+      }
+    }
   }
 
   #fetchAhead(stalled: boolean, left: number): void {
@@ -75,9 +89,10 @@ export class ReadAhead {
       this.#window = Math.max(PART_BYTES, this.#window / 2);
       return;
     }
+    const partBytes = Math.min(Math.max(this.#window / PARTS_OF_WINDOW, MIN_PART_BYTES), PART_BYTES);
     const end = Math.min(this.#object.map.size, this.#next + this.#window);
-    if (end - this.#requested >= Math.min(PART_BYTES, this.#object.map.size - this.#requested)) {
-      this.#object.fetch(this.#requested, end - this.#requested);
+    if (end - this.#requested >= Math.min(partBytes, this.#object.map.size - this.#requested)) {
+      this.#object.fetch(this.#requested, end - this.#requested, partBytes);
       this.#requested = end;
     }
   }

@@ -24,6 +24,16 @@ const MERGE_BYTES = 512 * 1024;
 /** Writing less than this to the cache file does not go to the pool. */
 const WRITE_NOW_BYTES = 256 * 1024;
 
+/** Blocks that were fetched together. */
+export interface Arrival {
+  readonly first: number;
+  readonly count: number;
+  /** Higher than that of all before, of whatever object. */
+  readonly sequence: number;
+}
+
+let arrivals = 0;
+
 /** A version of an object whose blocks are fetched into a cache file as they are wanted. */
 export class CachedObject {
   readonly version: ObjectVersion;
@@ -39,7 +49,7 @@ export class CachedObject {
   /** How often readers that go here and there missed a block, by region. */
   readonly #misses = new Map<number, number>();
   /** What was fetched, in the order in which it came. */
-  readonly #came: { first: number; count: number }[] = [];
+  readonly #came: Arrival[] = [];
 
   constructor(
     version: ObjectVersion,
@@ -59,11 +69,15 @@ export class CachedObject {
   }
 
   /** What came first of what this process fetched and is still there. */
-  get oldest(): { readonly first: number; readonly count: number } | undefined {
+  get oldest(): Arrival | undefined {
     return this.#came[0];
   }
 
-  takeOldest(): { readonly first: number; readonly count: number } | undefined {
+  get newest(): Arrival | undefined {
+    return this.#came.at(-1);
+  }
+
+  takeOldest(): Arrival | undefined {
     return this.#came.shift();
   }
 
@@ -191,7 +205,7 @@ export class CachedObject {
       }
       await this.#write(bytes, offset);
       this.map.add(first, bytes);
-      this.#came.push({ first, count: end - first });
+      this.#came.push({ first, count: end - first, sequence: ++arrivals });
       this.#arrived(this, length);
     } finally {
       this.#budget.give(length);

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 
@@ -14,6 +15,9 @@ namespace gateway {
 // Whether a call may wait for a disk. The loop thread says kNever and gets -EAGAIN instead of
 // waiting; the request then goes to a pool thread, which says kAllowed.
 enum class Blocking { kNever, kAllowed };
+
+// The result of a read that native code cannot do after all: the request goes to JavaScript.
+inline constexpr ssize_t kForBackend = std::numeric_limits<ssize_t>::min();
 
 // One per open handle. Destroyed when the handle is released and no call is in flight, so an
 // implementation owns what it needs (a descriptor, a share of an arena).
@@ -24,7 +28,7 @@ class BoundFile {
   BoundFile& operator=(const BoundFile&) = delete;
   virtual ~BoundFile() = default;
 
-  // Like preadv(2): bytes read, short only at the end of the file, or -errno.
+  // Like preadv(2): bytes read, short only at the end of the file, or -errno or kForBackend.
   // `buffers` point into guest memory, which can change or vanish (EFAULT) at any time.
   [[nodiscard]] virtual ssize_t Read(std::span<const iovec> buffers, uint64_t offset,
                                      Blocking blocking) noexcept = 0;

@@ -7,6 +7,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterArena(env, exports);
   RegisterChecksum(env, exports);
   RegisterLane(env, exports);
+  RegisterPartialFile(env, exports);
   RegisterPosix(env, exports);
   RegisterSocket(env, exports);
   return exports;

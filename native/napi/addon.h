@@ -13,6 +13,7 @@ namespace gateway {
 void RegisterArena(Napi::Env env, Napi::Object exports);
 void RegisterChecksum(Napi::Env env, Napi::Object exports);
 void RegisterLane(Napi::Env env, Napi::Object exports);
+void RegisterPartialFile(Napi::Env env, Napi::Object exports);
 void RegisterPosix(Napi::Env env, Napi::Object exports);
 void RegisterSocket(Napi::Env env, Napi::Object exports);
 
@@ -20,6 +21,9 @@ void RegisterSocket(Napi::Env env, Napi::Object exports);
 // JavaScript exception when `object` is no arena or has no such file.
 std::shared_ptr<BoundFile> BindArenaFile(Napi::Env env, Napi::Value object, uint32_t file,
                                          bool append);
+
+// The bound file behind the native object of a PartialFile, or null with a pending exception.
+std::shared_ptr<BoundFile> BindPartialFile(Napi::Env env, Napi::Value object);
 
 }  // namespace gateway
 

@@ -234,6 +234,16 @@ napi_value BindArena(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// bindPartial(handle, generation, nodeIdLow, nodeIdHigh, accessMode, file)
+napi_value BindPartial(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  std::shared_ptr<BoundFile> file = BindPartialFile(env, Napi::Value(env, arguments.value(5)));
+  if (file != nullptr) {
+    BindFile(arguments, std::move(file));
+  }
+  return nullptr;
+}
+
 // unbind(handle)
 napi_value Unbind(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -286,6 +296,7 @@ constexpr Entry kFunctions[] = {
     {"writeBody", WriteBody},
     {"bindDescriptor", BindDescriptor},
     {"bindArena", BindArena},
+    {"bindPartial", BindPartial},
     {"unbind", Unbind},
     {"close", Close},
 };

@@ -93,6 +93,8 @@ class Device : public std::enable_shared_from_this<Device> {
   void Complete(uint32_t slot, int32_t result);
   // The same for READ (`write` false) and WRITE of a bound file.
   void CompleteTransfer(uint32_t slot, ssize_t result, bool write);
+  // Has JavaScript answer a READ that native code had begun. Not while a pass runs.
+  void PassToBackend(uint32_t slot);
   void Publish() noexcept;  // and signals the guest
 
   // Copies bytes [offset, offset + size) of the request to `target`; those in the slot come from

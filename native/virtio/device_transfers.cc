@@ -34,7 +34,11 @@ class TransferJob final : public IoJob {
                      : file_->Read(buffers_, offset_, Blocking::kAllowed);
   }
   void Complete() noexcept override {
-    device_->CompleteTransfer(slot_, result_, write_);
+    if (result_ == kForBackend) {
+      device_->PassToBackend(slot_);
+    } else {
+      device_->CompleteTransfer(slot_, result_, write_);
+    }
     device_->Publish();
   }
 
@@ -106,6 +110,9 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
   Slice(source, write ? kHeaderBytes + kArguments : kReplyHeaderBytes, arguments.size, &transfer_);
   const ssize_t result = write ? binding->file->Write(transfer_, arguments.offset, Blocking::kNever)
                                : binding->file->Read(transfer_, arguments.offset, Blocking::kNever);
+  if (result == kForBackend) {
+    return false;
+  }
   if (result == -EAGAIN) {
     pool_.Submit(std::make_unique<TransferJob>(shared_from_this(), binding->file, slot_index,
                                                transfer_, arguments.offset, write));
@@ -114,6 +121,14 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
   pass->bytes += result > 0 ? static_cast<uint64_t>(result) : 0;
   CompleteTransfer(slot_index, result, write);
   return true;
+}
+
+void Device::PassToBackend(uint32_t slot) {
+  if (IsBusy(slot)) {
+    batch_[0] = slot;
+    host_.RunBatch(1);
+    FinishBatch(1);
+  }
 }
 
 void Device::CompleteTransfer(uint32_t slot, ssize_t result, bool write) {

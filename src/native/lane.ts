@@ -137,6 +137,14 @@ interface LaneBinding {
     file: number,
     append: boolean,
   ): void;
+  bindPartial(
+    handle: number,
+    generation: number,
+    nodeLow: number,
+    nodeHigh: number,
+    accessMode: number,
+    file: object,
+  ): void;
   unbind(handle: number): void;
   close(): void;
 }
@@ -288,6 +296,8 @@ export class Lane {
     const { index, generation, nodeLow, nodeHigh, openFlags } = handle;
     if (file.kind === "descriptor") {
       this.#binding.bindDescriptor(index, generation, nodeLow, nodeHigh, openFlags, file.fd);
+    } else if (file.kind === "partial") {
+      this.#binding.bindPartial(index, generation, nodeLow, nodeHigh, openFlags, file.file);
     } else {
       const { arena, append } = file;
       this.#binding.bindArena(index, generation, nodeLow, nodeHigh, openFlags, arena, file.file, append);

@@ -44,7 +44,12 @@ export type BoundFile =
   /** A descriptor. Native code takes it over and closes it after release, when no I/O is in flight. */
   | { readonly kind: "descriptor"; readonly fd: number }
   /** A file of a memory arena, by the native arena object and the file's number in it. */
-  | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean };
+  | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean }
+  /**
+   * A file for reading that is there in part, by its native object: reads of what is not there come to the backend, as
+   * if there were no bound file.
+   */
+  | { readonly kind: "partial"; readonly file: object };
 
 /** A name of a file that holds as long as the file exists, over restarts too (name_to_handle_at(2)). */
 export interface FileIdentifier {

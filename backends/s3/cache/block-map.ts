@@ -1,5 +1,6 @@
 import { readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
+import { PartialFile } from "../../../src/native/partial-file.js";
 
 const PAGE_BYTES = 4096;
 const ENTRY_BYTES = 8;
@@ -15,6 +16,8 @@ function blockShiftFor(size: number): number {
   return shift;
 }
 
+const WORD_BITS = 32;
+
 /** What a cache file says of itself behind its data. */
 interface Header {
   readonly identity: string;
@@ -24,37 +27,45 @@ interface Header {
 /**
  * Which blocks of an object a cache file has. The file begins with the object's bytes; behind them, at the next
  * page, is a page that names the object, then for each block its CRC-32 and whether it is there. A block that a
- * process before has written is checked when it is first wanted.
+ * process before has written is checked when it is first wanted. What may be read native code reads by itself.
  */
 export class BlockMap {
   readonly size: number;
   readonly blockBytes: number;
   readonly blocks: number;
+  /** What native code reads. Marked blocks are hidden from it. */
+  readonly file: PartialFile;
   /** A bit for each block that may be read. */
   readonly #present: Uint32Array;
+  #presentCount = 0;
+  readonly #marked = new Set<number>();
   readonly #fd: number;
   /** CRC and presence of each block as the file has them. */
   readonly #entries: Uint32Array;
   readonly #headerAt: number;
 
-  /** `fd` is open for reading and writing; what it has under another identity is not used. */
+  /** Takes over `fd`, which is open for reading and writing; what it has under another identity is not used. */
   constructor(fd: number, identity: string, size: number) {
     const shift = blockShiftFor(size);
     this.#fd = fd;
+    this.file = new PartialFile(fd, size, shift);
     this.size = size;
     this.blockBytes = 2 ** shift;
     this.blocks = Math.ceil(size / this.blockBytes);
-    this.#present = new Uint32Array(Math.ceil(this.blocks / 32));
+    this.#present = new Uint32Array(Math.ceil(this.blocks / WORD_BITS));
     this.#entries = new Uint32Array(this.blocks * 2);
     this.#headerAt = Math.ceil(size / PAGE_BYTES) * PAGE_BYTES;
     this.#load({ identity, shift });
   }
 
+  /** No block may be read so far. */
+  get isEmpty(): boolean {
+    return this.#presentCount === 0;
+  }
+
   /** Whether a block can be read; one that has not got its checksum any more is given up. */
   has(block: number): boolean {
-    const word = block >>> 5;
-    const bit = 1 << (block & 31);
-    if (((this.#present[word] as number) & bit) !== 0) {
+    if (this.#isPresent(block)) {
       return true;
     }
     if (this.#entries[block * 2 + 1] !== 1) {
@@ -66,8 +77,20 @@ export class BlockMap {
       this.#entries[block * 2 + 1] = 0;
       return false;
     }
-    this.#present[word] = (this.#present[word] as number) | bit;
+    this.#setPresent(block);
     return true;
+  }
+
+  /** The next read of a block comes to the backend, whether it is there or not, until {@link unmark}. */
+  mark(block: number): void {
+    this.#marked.add(block);
+    this.file.hide(block);
+  }
+
+  unmark(block: number): void {
+    if (this.#marked.delete(block) && this.#isPresent(block)) {
+      this.file.show(block);
+    }
   }
 
   lengthOf(block: number): number {
@@ -82,8 +105,7 @@ export class BlockMap {
       const at = i * this.blockBytes;
       this.#entries[block * 2] = crc32(bytes.subarray(at, at + this.lengthOf(block)));
       this.#entries[block * 2 + 1] = 1;
-      const word = block >>> 5;
-      this.#present[word] = (this.#present[word] as number) | (1 << (block & 31));
+      this.#setPresent(block);
     }
     const entries = this.#entries.subarray(first * 2, (first + count) * 2);
     const place = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
@@ -99,12 +121,32 @@ export class BlockMap {
   /** Gives blocks up, before their bytes go. */
   remove(first: number, count: number): void {
     for (let block = first; block < first + count; block++) {
-      const word = block >>> 5;
-      this.#present[word] = (this.#present[word] as number) & ~(1 << (block & 31));
+      if (this.#isPresent(block)) {
+        const word = Math.floor(block / WORD_BITS);
+        this.#present[word] = (this.#present[word] as number) & ~(1 << (block % WORD_BITS));
+        this.#presentCount--;
+      }
+      this.file.hide(block);
       this.#entries[block * 2 + 1] = 0;
     }
+    this.file.beforeRemoval();
     const zeros = Buffer.alloc(count * ENTRY_BYTES);
     writeSync(this.#fd, zeros, 0, zeros.length, this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES);
+  }
+
+  #isPresent(block: number): boolean {
+    return ((this.#present[Math.floor(block / WORD_BITS)] as number) & (1 << (block % WORD_BITS))) !== 0;
+  }
+
+  #setPresent(block: number): void {
+    if (!this.#isPresent(block)) {
+      const word = Math.floor(block / WORD_BITS);
+      this.#present[word] = (this.#present[word] as number) | (1 << (block % WORD_BITS));
+      this.#presentCount++;
+    }
+    if (!this.#marked.has(block)) {
+      this.file.show(block);
+    }
   }
 
   #load(header: Header): void {

@@ -14,10 +14,25 @@ export interface ObjectVersion {
 
 /** A GET fetches this much at most: parts of a window come side by side. */
 export const PART_BYTES = 8 * 2 ** 20;
+/** What takes about as long to come as to ask for: parts ahead of a reader are no smaller. */
+export const MIN_PART_BYTES = 2 ** 20;
+/** Where a reader goes here and there, so many misses of a region take about as long as fetching the rest of it. */
+const REGION_BYTES = 8 * 2 ** 20;
+const MISSES_OF_REGION = 3;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
 /** Writing less than this to the cache file does not go to the pool. */
 const WRITE_NOW_BYTES = 256 * 1024;
+
+/** Blocks that were fetched together. */
+export interface Arrival {
+  readonly first: number;
+  readonly count: number;
+  /** Higher than that of all before, of whatever object. */
+  readonly sequence: number;
+}
+
+let arrivals = 0;
 
 /** A version of an object whose blocks are fetched into a cache file as they are wanted. */
 export class CachedObject {
@@ -31,8 +46,10 @@ export class CachedObject {
   readonly #budget: MemoryBudget;
   readonly #arrived: (object: CachedObject, bytes: number) => void;
   readonly #fetching = new Map<number, Promise<void>>();
+  /** How often readers that go here and there missed a block, by region. */
+  readonly #misses = new Map<number, number>();
   /** What was fetched, in the order in which it came. */
-  readonly #came: { first: number; count: number }[] = [];
+  readonly #came: Arrival[] = [];
 
   constructor(
     version: ObjectVersion,
@@ -52,11 +69,15 @@ export class CachedObject {
   }
 
   /** What came first of what this process fetched and is still there. */
-  get oldest(): { readonly first: number; readonly count: number } | undefined {
+  get oldest(): Arrival | undefined {
     return this.#came[0];
   }
 
-  takeOldest(): { readonly first: number; readonly count: number } | undefined {
+  get newest(): Arrival | undefined {
+    return this.#came.at(-1);
+  }
+
+  takeOldest(): Arrival | undefined {
     return this.#came.shift();
   }
 
@@ -76,10 +97,22 @@ export class CachedObject {
     return true;
   }
 
-  /** Begins to fetch what is missing of a range and not on its way. */
-  fetch(offset: number, length: number): void {
+  /** Notes a miss out of order. @returns the region around it, when fetching all of that pays by now */
+  missed(offset: number): { readonly offset: number; readonly length: number } | undefined {
+    const region = Math.floor(offset / REGION_BYTES);
+    const misses = (this.#misses.get(region) ?? 0) + 1;
+    this.#misses.set(region, misses);
+    if (misses !== MISSES_OF_REGION) {
+      return undefined;
+    }
+    const start = region * REGION_BYTES;
+    return { offset: start, length: Math.min(REGION_BYTES, this.map.size - start) };
+  }
+
+  /** Begins to fetch what is missing of a range and not on its way, in parts of so many bytes at most. */
+  fetch(offset: number, length: number, partBytes = PART_BYTES): void {
     const last = this.#lastBlock(offset, length);
-    const mostBlocks = Math.max(1, PART_BYTES / this.map.blockBytes);
+    const mostBlocks = Math.max(1, Math.floor(partBytes / this.map.blockBytes));
     const mergeBlocks = MERGE_BYTES / this.map.blockBytes;
     let first = -1;
     let end = -1;
@@ -172,7 +205,7 @@ export class CachedObject {
       }
       await this.#write(bytes, offset);
       this.map.add(first, bytes);
-      this.#came.push({ first, count: end - first });
+      this.#came.push({ first, count: end - first, sequence: ++arrivals });
       this.#arrived(this, length);
     } finally {
       this.#budget.give(length);

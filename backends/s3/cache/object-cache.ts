@@ -37,6 +37,8 @@ export class ObjectCache {
   /** Open objects without users, the longest idle first. */
   readonly #idle = new Set<string>();
   #arrivedBytes = 0;
+  /** Sequence of what came last. */
+  #lastArrival = 0;
   #closed = false;
 
   constructor(
@@ -101,7 +103,7 @@ export class ObjectCache {
   close(): void {
     this.#closed = true;
     for (const object of this.#open.values()) {
-      closeSync(object.fd);
+      object.map.file.close();
     }
     this.#open.clear();
   }
@@ -126,6 +128,7 @@ export class ObjectCache {
   /** Bytes have come into a file. */
   readonly #arrived = (object: CachedObject, bytes: number): void => {
     this.#residents.grow(object.path, bytes, OVERHEAD_BYTES);
+    this.#lastArrival = object.newest?.sequence ?? this.#lastArrival;
     this.#arrivedBytes += bytes;
     if (this.#arrivedBytes >= CHECK_BYTES) {
       this.#arrivedBytes = 0;
@@ -159,7 +162,7 @@ export class ObjectCache {
   #drop(path: string): void {
     const object = this.#open.get(path);
     if (object !== undefined) {
-      closeSync(object.fd);
+      object.map.file.close();
       this.#open.delete(path);
       this.#idle.delete(path);
     }
@@ -173,7 +176,7 @@ export class ObjectCache {
   /** Everything is in use: takes away the oldest blocks of what is open, in the order in which they came. */
   #thinOut(): void {
     while (this.#residents.isOver) {
-      const object = [...this.#open.values()].find((candidate) => candidate.oldest !== undefined);
+      const object = this.#firstToThin();
       const range = object?.takeOldest();
       if (object === undefined || range === undefined) {
         return;
@@ -189,6 +192,18 @@ export class ObjectCache {
     }
   }
 
+  /** The open object with what came first. What came last stays: somebody waits for it. */
+  #firstToThin(): CachedObject | undefined {
+    let found: CachedObject | undefined;
+    for (const object of this.#open.values()) {
+      const { sequence = Number.POSITIVE_INFINITY } = object.oldest ?? {};
+      if (sequence < (found?.oldest?.sequence ?? this.#lastArrival)) {
+        found = object;
+      }
+    }
+    return found;
+  }
+
   #closeIdle(keep: number): void {
     for (const path of this.#idle) {
       if (this.#idle.size <= keep || this.#closed) {
@@ -196,7 +211,7 @@ export class ObjectCache {
       }
       const object = this.#open.get(path);
       if (object !== undefined && !object.busy) {
-        closeSync(object.fd);
+        object.map.file.close();
         this.#open.delete(path);
         this.#idle.delete(path);
       } else if (object === undefined) {

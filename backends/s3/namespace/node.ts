@@ -67,6 +67,8 @@ export class S3File extends S3Node {
   staged: StagedFile | undefined;
   /** Handles that may write: they keep what is staged. */
   writers = 0;
+  /** Handles whose reads native code answers as long as this share does not change the file. */
+  readonly boundReaders = new Set<{ unbind(): void }>();
   /** File type bits that the guest was told; an inode keeps them. */
   typeBefore: number | undefined;
 
@@ -74,6 +76,13 @@ export class S3File extends S3Node {
 
   override get key(): string {
     return `${this.parent?.key ?? ""}${this.component}`;
+  }
+
+  /** The file is about to be changed: reads have to come to the backend. */
+  unbindReaders(): void {
+    for (const reader of this.boundReaders) {
+      reader.unbind();
+    }
   }
 
   /** Forgets what is staged once it is in the bucket and nobody may write to it. */

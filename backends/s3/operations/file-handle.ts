@@ -48,6 +48,8 @@ export class S3FileHandle extends VfsHandle {
     }
     const { cache } = this.#volume;
     const object = cache.open(version);
+    this.unbind();
+    this.#readAhead?.unmark();
     this.#object = object;
     this.#readAhead = new ReadAhead(object, cache.budget.limitBytes);
     this.hasRead = false;
@@ -62,8 +64,30 @@ export class S3FileHandle extends VfsHandle {
     this.#readAhead?.advance(offset, length, this.#volume.cache.budget.left);
   }
 
+  /**
+   * Native code reads by itself what is there of the version. Until the file is changed by this share, and before the
+   * handle is opened.
+   */
+  bind(): void {
+    if (this.#object !== undefined) {
+      this.boundFile = { kind: "partial", file: this.#object.map.file.native };
+      this.node.boundReaders.add(this);
+    }
+  }
+
+  /** All reads come to the backend from now on. */
+  unbind(): void {
+    if (this.boundFile !== undefined) {
+      this.node.boundReaders.delete(this);
+      this.boundFile = undefined;
+      this.rebind?.(undefined);
+    }
+  }
+
   /** Lets go of everything. */
   close(): void {
+    this.node.boundReaders.delete(this);
+    this.#readAhead?.unmark();
     if (this.#object !== undefined) {
       this.#volume.cache.release(this.#object);
       this.#object = undefined;

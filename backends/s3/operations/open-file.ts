@@ -39,6 +39,9 @@ function openForReading(volume: S3Volume, file: S3File): S3FileHandle {
   if (file.staged?.dataChanged !== true) {
     pinVersion(handle);
   }
+  if (file.staged === undefined) {
+    handle.bind();
+  }
   file.openCount++;
   return handle;
 }

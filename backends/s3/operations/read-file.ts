@@ -67,7 +67,9 @@ async function readSlowly(
     return count;
   } catch (error) {
     const isOther = isStoreError(error, "precondition") || isStoreError(error, "not-found");
-    if (isOther && !handle.hasRead && handle.node.staged === undefined) {
+    // What native code has read of the version is not known.
+    const hasRead = handle.hasRead || !object.map.isEmpty;
+    if (isOther && !hasRead && handle.node.staged === undefined) {
       return readReplacement(volume, handle, offset, into);
     }
     return isOther ? -ESTALE : errnoOf(error, volume.options.logger);

@@ -75,10 +75,11 @@ function beginCreation(session: FuseSession, request: Request): number {
   return session.openFlags(request.word(0));
 }
 
-/** READ of a handle that native code does not serve. */
+/** READ of a handle, or of a part of its file, that native code does not serve. */
 function read(session: FuseSession, request: Request): Awaitable<Status> {
   const handle = session.handle(request, 0, "file");
-  if (handle === undefined || handle.boundFile !== undefined) {
+  const { boundFile } = handle ?? {};
+  if (handle === undefined || (boundFile !== undefined && boundFile.kind !== "partial")) {
     return BAD_HANDLE;
   }
   const size = request.word(4);

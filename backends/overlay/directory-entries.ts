@@ -15,8 +15,15 @@ export interface DirectoryEntry {
   readonly inoHigh: number;
 }
 
-/** All entries of a directory of a layer but "." and "..". */
-export function* readEntries(layer: Layer, directory: VfsNode): Steps<Result<DirectoryEntry[]>> {
+/**
+ * All entries of a directory of a layer but "." and "..".
+ * @param most how many are enough: not much more are read
+ */
+export function* readEntries(
+  layer: Layer,
+  directory: VfsNode,
+  most = Number.POSITIVE_INFINITY,
+): Steps<Result<DirectoryEntry[]>> {
   const { backend } = layer;
   const handle = yield* wait(backend.opendir(OVERLAY, directory));
   if (typeof handle === "number") {
@@ -29,7 +36,7 @@ export function* readEntries(layer: Layer, directory: VfsNode): Steps<Result<Dir
     for (;;) {
       sink.begin(false, low, high, BUFFER_BYTES);
       const status = yield* wait(backend.readdir(OVERLAY, handle, sink));
-      if (status < 0 || sink.length === 0) {
+      if (status < 0 || sink.length === 0 || entries.length > most) {
         return status < 0 ? status : entries;
       }
       [low, high] = takeEntries(sink, entries);

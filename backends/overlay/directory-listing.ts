@@ -3,9 +3,13 @@ import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
 import { type Caller, VfsHandle } from "../../src/vfs/node.js";
 import { type DirectoryEntry, readEntries } from "./directory-entries.js";
-import { attrRecord, type LayerNode } from "./layers.js";
-import { lookup, MARKER_PREFIX } from "./lookup.js";
+import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
+import { withHigh } from "./inode-numbers.js";
+import { attrRecord, type Layer, type LayerNode } from "./layers.js";
+import { lookup } from "./lookup.js";
+import { byName, type LowerNames, lowerNames, sortOut } from "./lower-names.js";
 import type { OverlayNode } from "./merged-node.js";
+import { mayHoldCopies } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { listPure, openPure, type PureListing } from "./pure-listing.js";
 import { type Steps, wait } from "./steps.js";
@@ -18,45 +22,62 @@ const DOT_DOT_OFFSET = 2;
 /** An open directory, with what it held when it was opened or read from its start. */
 export class OverlayDirectoryHandle extends VfsHandle {
   declare readonly node: OverlayNode;
-  entries: readonly DirectoryEntry[] | undefined;
+  entries: readonly MergedEntry[] | undefined;
   /** Where one layer alone has entries to show, the layer's open directory. */
   pure: PureListing | undefined;
 }
 
+/** An entry of a merged directory, with the layer that shows it. */
+export interface MergedEntry extends DirectoryEntry {
+  readonly layer: Layer;
+  /** Added to the high half of its inode number. */
+  readonly numberHigh: number;
+}
+
 /** What a directory shows: the entries of all its layers, those on top hiding those below. */
-export function* mergedEntries(overlay: Overlay, node: OverlayNode): Steps<Result<DirectoryEntry[]>> {
-  const shown: DirectoryEntry[] = [];
+export function* mergedEntries(overlay: Overlay, node: OverlayNode): Steps<Result<MergedEntry[]>> {
+  const shown: MergedEntry[] = [];
   const hidden = new Set<string>();
   const directories: LayerNode[] = [...node.lowers];
   if (node.upper !== undefined && overlay.upper !== undefined) {
     directories.unshift({ layer: overlay.upper, node: node.upper });
   }
   for (const directory of directories) {
-    const entries = yield* readEntries(directory.layer, directory.node);
-    if (typeof entries === "number") {
-      return entries;
+    const { layer } = directory;
+    const names = yield* namesIn(overlay, directory);
+    if (typeof names === "number") {
+      return names;
     }
-    const isLower = directory.layer !== overlay.upper;
-    // Markers of a layer hide what is below it, not its own entries.
-    const markers: string[] = [];
-    for (const entry of entries) {
-      if (isLower && entry.name.startsWith(MARKER_PREFIX)) {
-        markers.push(entry.name.slice(MARKER_PREFIX.length));
-        continue;
-      }
+    const numberHigh = yield* overlay.numberHighOf(directory);
+    for (const entry of names.entries.values()) {
       if (hidden.has(entry.name)) {
         continue;
       }
       hidden.add(entry.name);
       if (!(yield* isHidden(overlay, directory, entry))) {
-        shown.push(entry);
+        shown.push({ ...entry, layer, numberHigh });
       }
     }
-    for (const name of markers) {
+    // Markers of a layer hide what is below it, not its own entries.
+    for (const name of names.hidden) {
       hidden.add(name);
     }
   }
   return shown;
+}
+
+/** Names in one layer: those of lower ones are read once. */
+function* namesIn(overlay: Overlay, directory: LayerNode): Steps<Result<LowerNames>> {
+  const { layer, node } = directory;
+  const names = layer === overlay.upper ? undefined : yield* lowerNames(directory);
+  if (names !== undefined) {
+    return names;
+  }
+  const all = yield* readEntries(layer, node);
+  if (typeof all === "number") {
+    return all;
+  }
+  return layer === overlay.upper ? { entries: byName(all), hidden: new Set() } : sortOut(all);
 }
 
 /** Whether an entry of a layer is a whiteout. */
@@ -116,8 +137,8 @@ export function* readDirectory(
   const { entries } = handle;
   const out = attrRecord();
   for (let i = Math.max(0, sink.offset - DOT_DOT_OFFSET); i < entries.length; i++) {
-    const entry = entries[i] as DirectoryEntry;
-    const added = yield* addEntry(overlay, caller, node, entry, i + 1 + DOT_DOT_OFFSET, sink, out);
+    const entry = entries[i] as MergedEntry;
+    const added = yield* addEntry(overlay, node, entry, i + 1 + DOT_DOT_OFFSET, sink, out);
     if (!added) {
       break;
     }
@@ -137,26 +158,43 @@ function addDots(overlay: Overlay, node: OverlayNode, sink: DirectoryBuffer): bo
 /** False when the entry did not fit. Entries that are gone, or that cannot be looked at, are left out. */
 function* addEntry(
   overlay: Overlay,
-  _caller: Caller,
   parent: OverlayNode,
-  { name, type }: DirectoryEntry,
+  entry: MergedEntry,
   offset: number,
   sink: DirectoryBuffer,
   out: AttrRecord,
 ): Steps<boolean> {
-  const node = yield* wait(lookup(overlay, parent, name, out));
+  const { name, type } = entry;
+  if (!sink.plus && (yield* isPlain(overlay, parent, entry))) {
+    const high = withHigh(entry.inoHigh, entry.numberHigh);
+    return sink.add(name, entry.inoLow, high, type >>> 12, offset);
+  }
+  const node = yield* wait(lookup(overlay, parent, name, out, sink.plus));
   if (typeof node === "number") {
     return node === -ENOENT ? true : sink.plus ? sink.add(name, 0, 0, type >>> 12, offset) : true;
   }
   const kind = (out[Attr.MODE] as number) >>> 12;
   if (!sink.plus) {
+    overlay.nodes.forgetUnknown(node);
     return sink.add(name, node.inoLow, node.inoHigh, kind, offset);
   }
   const added = sink.add(name, node.inoLow, node.inoHigh, kind, offset, node, out);
-  if (added) {
-    node.known = true;
-  } else if (node.tableIndex < 0) {
+  if (!added && node.tableIndex < 0) {
     overlay.nodes.forget(node);
   }
   return added;
+}
+
+/** Whether an entry shows the type and inode number that its layer lists. */
+function* isPlain(overlay: Overlay, parent: OverlayNode, { layer, name, type }: MergedEntry): Steps<boolean> {
+  const { upper } = overlay;
+  if (type === 0 || parent.children?.has(name)) {
+    return false;
+  }
+  return (
+    layer !== upper ||
+    !(
+      (yield* mayHoldCopies(overlay, layer, parent)) || (yield* mayHoldGuestWhiteouts(overlay, layer, parent))
+    )
+  );
 }

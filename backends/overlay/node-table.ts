@@ -126,6 +126,11 @@ export class NodeTable {
     }
   }
 
+  /** Lets go of a node that was looked at without being given to the guest. */
+  forgetUnknown(node: OverlayNode): void {
+    this.#release(node);
+  }
+
   /** The guest no longer knows the node. */
   forget(node: OverlayNode): void {
     node.known = false;

@@ -5,7 +5,7 @@ import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
 import { attrRecord, type Layer, OVERLAY } from "./layers.js";
-import { MARKER_PREFIX } from "./lookup.js";
+import { MARKER_PREFIX } from "./lower-names.js";
 import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies } from "./origin.js";

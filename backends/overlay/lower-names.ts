@@ -1,5 +1,5 @@
 import type { VfsNode } from "../../src/vfs/node.js";
-import { type DirectoryEntry, readEntries } from "./directory-entries.js";
+import { type DirectoryEntry, readEntries, type SeenEntry } from "./directory-entries.js";
 import type { LayerNode } from "./layers.js";
 import type { Steps } from "./steps.js";
 
@@ -23,12 +23,19 @@ export function knownNames({ node }: LayerNode): LowerNames | undefined {
   return known.get(node);
 }
 
-/** The names in a directory of a lower layer; undefined where there are too many, or it cannot be read. */
-export function* lowerNames({ layer, node }: LayerNode): Steps<LowerNames | undefined> {
-  if (known.has(node)) {
-    return known.get(node);
+/**
+ * The names in a directory of a lower layer; undefined where there are too many, or it cannot be read.
+ * @param seen takes nodes and attributes of the entries
+ */
+export function* lowerNames(
+  { layer, node }: LayerNode,
+  seen?: Map<string, SeenEntry>,
+): Steps<LowerNames | undefined> {
+  const before = known.get(node);
+  if (known.has(node) && (seen === undefined || before === undefined)) {
+    return before;
   }
-  const all = yield* readEntries(layer, node, MOST_NAMES);
+  const all = yield* readEntries(layer, node, MOST_NAMES, seen);
   const names = typeof all === "number" || all.length > MOST_NAMES ? undefined : sortOut(all);
   known.set(node, names);
   return names;

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Client, ok } from "../support/frontend/index.js";
+import { Client, ok, ROOT } from "../support/frontend/index.js";
 import { pattern } from "../support/s3/data.mjs";
 import { CREDENTIALS_ENV, FakeProcess } from "../support/s3/fake-process.js";
 
 const MIB = 2 ** 20;
 const SIZE = 12 * MIB + 777;
 const PIECE = 128 * 1024;
+const SMALL = 300;
 
 /** The bytes of the large objects. */
 function expected(offset: number, length: number): Buffer {
@@ -25,7 +26,7 @@ describe("the disk cache of a share", () => {
   beforeAll(async () => {
     fake = await FakeProcess.start();
     await fake.command("synthetic", { bucket: "test", prefix: "large/", count: 6, size: SIZE });
-    await fake.command("synthetic", { bucket: "test", prefix: "small/", count: 300, size: 4096 });
+    await fake.command("synthetic", { bucket: "test", prefix: "small/", count: SMALL, size: 4096 });
     fs = await Client.mount({
       serve: (directory) => [...fake.shareArgs(directory), "--consistency", "cached"],
       args: ["--cache-size", "20MiB"],
@@ -95,6 +96,19 @@ describe("the disk cache of a share", () => {
     expect(reader.read(MIB + 5, 5).equals(expected(MIB + 5, 5))).toBe(true);
     writer.close();
     reader.close();
+  });
+
+  test("who reads small files one after the other gets each with one GET and one HEAD, most of them before", async () => {
+    const directory = ok(fs.lookup(ROOT, "small")).nodeid;
+    for (const { name } of fs.list(directory)) {
+      if (/^\d+$/.test(name.toString())) {
+        const { nodeid } = ok(fs.lookup(directory, name));
+        const { fh } = ok(fs.open(nodeid));
+        expect(ok(fs.read(nodeid, fh, 0, PIECE)).data.equals(pattern().subarray(0, 4096))).toBe(true);
+        ok(fs.release(nodeid, fh));
+      }
+    }
+    expect((await fake.command("counts")).operations).toMatchObject({ GetObject: SMALL });
   });
 
   test("a reader that goes here and there has what is around fetched, after some misses", async () => {

@@ -80,6 +80,22 @@ export class ObjectCache {
   /** The version of an object, for reading; call {@link release} when it is done. */
   open(version: ObjectVersion): CachedObject {
     const path = this.#pathOf(version);
+    this.#residents.use(path);
+    return this.#acquire(version, path);
+  }
+
+  /** Fetches all of an object that will be opened soon. */
+  fetchWhole(version: ObjectVersion): void {
+    const path = this.#pathOf(version);
+    this.#residents.expect(path);
+    const object = this.#acquire(version, path);
+    const fetched = object.wait(0, version.size).catch((err: unknown) => {
+      this.#logger.debug({ err }, `${version.key} could not be fetched ahead`);
+    });
+    void fetched.finally(() => this.release(object));
+  }
+
+  #acquire(version: ObjectVersion, path: string): CachedObject {
     let object = this.#open.get(path);
     if (object === undefined) {
       object = this.#openFile(version, path);
@@ -87,7 +103,6 @@ export class ObjectCache {
     }
     this.#idle.delete(path);
     object.users++;
-    this.#residents.use(path);
     return object;
   }
 

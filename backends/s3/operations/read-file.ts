@@ -1,8 +1,8 @@
 import { type Awaitable, EIO, ESTALE, type Result, type Status } from "../../../src/vfs/errno.js";
 import type { CachedObject, ObjectVersion } from "../cache/cached-object.js";
 import { errnoOf, isStoreError } from "../errors.js";
-import { factsOf } from "../namespace/namespace.js";
 import type { S3File } from "../namespace/node.js";
+import { factsOf } from "../namespace/object-facts.js";
 import type { S3Volume } from "../volume.js";
 import type { S3FileHandle } from "./file-handle.js";
 

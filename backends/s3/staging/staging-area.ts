@@ -457,7 +457,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   #dispose(file: LocalFile): void {
     this.#unplace(file);
     this.#publisher.forget(file);
-    file.dispose();
+    file.dispose(this.#options.adopt);
     this.journal.append({ file: file.state.id, gone: true });
   }
 

@@ -1,4 +1,5 @@
 import { ArenaTime } from "../../src/native/arena.js";
+import { XattrFlag } from "../../src/vfs/backend.js";
 import {
   E2BIG,
   EEXIST,
@@ -11,13 +12,12 @@ import {
   type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
+import { replyXattr, replyXattrNames } from "../../src/vfs/xattr-reply.js";
 import { ACCESS_ACL, DEFAULT_ACL, setAcl } from "./acl.js";
 import { mayChangeAttributes } from "./inode-flags.js";
 import { DirectoryNode, FileNode, type MemoryNode } from "./nodes.js";
 import type { MemoryStore } from "./store.js";
 
-const XATTR_CREATE = 1;
-const XATTR_REPLACE = 2;
 const NAME_LIMIT_BYTES = 255;
 const VALUE_LIMIT_BYTES = 65_536;
 const NAMESPACES = ["user.", "trusted.", "security."];
@@ -60,7 +60,7 @@ export function setXattr(
   value: Uint8Array,
   flags: number,
 ): Status {
-  if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) {
+  if ((flags & ~(XattrFlag.CREATE | XattrFlag.REPLACE)) !== 0) {
     return -EINVAL;
   }
   const refused = checkName(store, name);
@@ -80,10 +80,10 @@ export function setXattr(
     return -EPERM;
   }
   const old = node.xattrs?.get(name);
-  if (old !== undefined && (flags & XATTR_CREATE) !== 0) {
+  if (old !== undefined && (flags & XattrFlag.CREATE) !== 0) {
     return -EEXIST;
   }
-  if (old === undefined && (flags & XATTR_REPLACE) !== 0) {
+  if (old === undefined && (flags & XattrFlag.REPLACE) !== 0) {
     return -ENODATA;
   }
   return stamped(store, node, store.putXattr(node, name, Uint8Array.from(value)) ? 0 : -ENOSPC);
@@ -105,31 +105,14 @@ export function getXattr(
   if (value === undefined) {
     return -ENODATA;
   }
-  if (into.length > 0) {
-    if (into.length < value.length) {
-      return -ERANGE;
-    }
-    into.set(value);
-  }
-  return value.length;
+  return replyXattr(value, into);
 }
 
 /** listxattr(2); with an empty `into` the length. */
 export function listXattrs(caller: Caller, node: MemoryNode, into: Uint8Array): Status {
-  let length = 0;
-  for (const name of node.xattrs?.keys() ?? []) {
-    if (!isReachable(caller, node, name)) {
-      continue;
-    }
-    if (into.length > 0) {
-      if (length + name.length + 1 > into.length) {
-        return -ERANGE;
-      }
-      into.set(Buffer.from(`${name}\0`, "latin1"), length);
-    }
-    length += name.length + 1;
-  }
-  return length > VALUE_LIMIT_BYTES ? -E2BIG : length;
+  const names = [...(node.xattrs?.keys() ?? [])].filter((name) => isReachable(caller, node, name));
+  const status = replyXattrNames(names, into);
+  return status > VALUE_LIMIT_BYTES ? -E2BIG : status;
 }
 
 /** removexattr(2). */

@@ -1,5 +1,5 @@
 import type { AttrRecord } from "../../src/vfs/attributes.js";
-import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
+import type { Awaitable, Status } from "../../src/vfs/errno.js";
 import type { VfsHandle } from "../../src/vfs/node.js";
 import { OverlayFileHandle } from "./file-handle.js";
 import { OVERLAY } from "./layers.js";
@@ -27,12 +27,4 @@ export function attributes(
     }
     return later;
   });
-}
-
-/** The guest may name the node from now on. */
-export function give(node: Result<OverlayNode>): Result<OverlayNode> {
-  if (typeof node !== "number") {
-    node.known = true;
-  }
-  return node;
 }

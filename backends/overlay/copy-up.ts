@@ -93,9 +93,9 @@ function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bi
   if (made.handle !== undefined) {
     yield* wait(upper.backend.discard(made.handle));
   }
-  if (published < 0) {
+  if (published < 0 && node.upper !== made.node) {
     yield* discardWork(upper, workName, node.type);
-    upper.drop(made.node);
+    upper.release(made.node);
   }
   return published;
 }
@@ -124,20 +124,28 @@ function* make(
   switch (mode & S_IFMT) {
     case S_IFREG: {
       const handle = yield* wait(backend.create(OVERLAY, work, name, O_RDWR | O_EXCL, PRIVATE_FILE, out));
-      return typeof handle === "number" ? handle : { node: handle.node, handle, attr: out };
+      if (typeof handle === "number") {
+        return handle;
+      }
+      upper.retain(handle.node);
+      return { node: handle.node, handle, attr: out };
     }
     case S_IFDIR:
-      made = yield* wait(backend.mkdir(OVERLAY, work, name, PRIVATE_DIRECTORY, out));
+      made = yield* wait(upper.hold(backend.mkdir(OVERLAY, work, name, PRIVATE_DIRECTORY, out)));
       break;
     case S_IFLNK: {
       const { layer, node: lower } = overlay.real(node);
       const target = yield* wait(layer.backend.readlink(OVERLAY, lower));
       made =
-        typeof target === "number" ? target : yield* wait(backend.symlink(OVERLAY, work, name, target, out));
+        typeof target === "number"
+          ? target
+          : yield* wait(upper.hold(backend.symlink(OVERLAY, work, name, target, out)));
       break;
     }
     default:
-      made = yield* wait(backend.mknod(OVERLAY, work, name, mode, attr[Attr.RDEV] as number, out));
+      made = yield* wait(
+        upper.hold(backend.mknod(OVERLAY, work, name, mode, attr[Attr.RDEV] as number, out)),
+      );
   }
   return typeof made === "number" ? made : { node: made, handle: undefined, attr: out };
 }

@@ -8,7 +8,7 @@ import {
   type Result,
   type Status,
 } from "../../src/vfs/errno.js";
-import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { VfsHandle, type VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf } from "./attribute-change.js";
 import { copyUp } from "./copy-up.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
@@ -40,7 +40,7 @@ export interface Creation<T extends Made> {
 
 /**
  * Creates a name that the merged directory does not show. Where the upper layer has a whiteout, the new file takes
- * its place in one step. A directory that hides a lower one is opaque.
+ * its place in one step. A directory that hides a lower one is opaque. The guest gets the node.
  * @param nodeOf the node of what `make` made
  */
 export function* create<T extends Made>(
@@ -63,8 +63,8 @@ export function* create<T extends Made>(
     return typeof ready === "number" ? ready : -ENOENT;
   }
   const directory = parent.upper;
-  let made = ready === "whiteout" ? -EEXIST : yield* wait(make(directory, name, out));
-  if (made === -EEXIST && (yield* upperEntry(upper, directory, name)) === "whiteout") {
+  let made = ready === "whiteout" ? -EEXIST : yield* makeHeld(upper, make, nodeOf, directory, name, out);
+  if (made === -EEXIST && (yield* upperEntry(overlay, upper, directory, name)) === "whiteout") {
     made = yield* createOver(overlay, upper, directory, name, make, nodeOf, out);
   }
   if (typeof made === "number") {
@@ -73,9 +73,34 @@ export function* create<T extends Made>(
   const type = (out[Attr.MODE] as number) & S_IFMT;
   overlay.mapNumber(upper, out);
   const node = adopt(overlay, { type, upper: nodeOf(made), lowers: [] }, out);
+  node.known = true;
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return { made, node };
+}
+
+/** Makes something; its node is held. */
+function* makeHeld<T extends Made>(
+  upper: UpperLayer,
+  make: Maker<T>,
+  nodeOf: (made: T) => VfsNode,
+  directory: VfsNode,
+  name: string,
+  out: AttrRecord,
+): Steps<Result<T>> {
+  const made = yield* wait(make(directory, name, out));
+  if (typeof made !== "number") {
+    upper.retain(nodeOf(made));
+  }
+  return made;
+}
+
+/** Lets go of what was made and does not get its name. */
+function* unmake(upper: UpperLayer, made: Made): Steps<void> {
+  if (made instanceof VfsHandle) {
+    yield* wait(upper.backend.discard(made));
+  }
+  upper.release(made instanceof VfsHandle ? made.node : made);
 }
 
 /** Copies the directory up. @returns what is in the way in the upper layer, or -EEXIST */
@@ -95,7 +120,7 @@ export function* checkFree(
   if (parent.lowers.length === 0) {
     return "nothing";
   }
-  const entry = yield* upperEntry(upper, parent.upper, name);
+  const entry = yield* upperEntry(overlay, upper, parent.upper, name);
   if (entry !== "nothing") {
     return entry === "whiteout" || typeof entry === "number" ? entry : -EEXIST;
   }
@@ -118,7 +143,7 @@ function* createOver<T extends Made>(
   if (typeof stage === "number") {
     return stage;
   }
-  const made = yield* wait(make(stage.directory, name, out));
+  const made = yield* makeHeld(upper, make, nodeOf, stage.directory, name, out);
   let status: Status = 0;
   if (typeof made !== "number") {
     const isDirectory = ((out[Attr.MODE] as number) & S_IFMT) === S_IFDIR;
@@ -129,7 +154,10 @@ function* createOver<T extends Made>(
     }
   }
   yield* discardWork(upper, stage.name, S_IFDIR);
-  upper.drop(stage.directory);
+  upper.release(stage.directory);
+  if (status < 0 && typeof made !== "number") {
+    yield* unmake(upper, made);
+  }
   return status < 0 ? status : made;
 }
 
@@ -147,7 +175,7 @@ function* openStage(upper: UpperLayer, parent: VfsNode): Steps<Result<Stage>> {
     return status;
   }
   const name = upper.workName();
-  const directory = yield* wait(backend.mkdir(OVERLAY, work, name, 0o700, attrRecord()));
+  const directory = yield* wait(upper.hold(backend.mkdir(OVERLAY, work, name, 0o700, attrRecord())));
   if (typeof directory === "number") {
     return directory;
   }
@@ -165,6 +193,7 @@ function* openStage(upper: UpperLayer, parent: VfsNode): Steps<Result<Stage>> {
   }
   if (prepared < 0) {
     yield* discardWork(upper, name, S_IFDIR);
+    upper.release(directory);
     return prepared;
   }
   return { name, directory };

@@ -3,13 +3,13 @@ import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
 import { type Caller, VfsHandle } from "../../src/vfs/node.js";
 import { type DirectoryEntry, readEntries } from "./directory-entries.js";
-import { attrRecord, type LayerNode, OVERLAY } from "./layers.js";
-import { isWhiteout, lookup, MARKER_PREFIX } from "./lookup.js";
-import { mark } from "./marks.js";
+import { attrRecord, type LayerNode } from "./layers.js";
+import { lookup, MARKER_PREFIX } from "./lookup.js";
 import type { OverlayNode } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { listPure, openPure, type PureListing } from "./pure-listing.js";
 import { type Steps, wait } from "./steps.js";
+import { isWhiteout } from "./whiteout-forms.js";
 
 /** Offsets of "." and ".."; entries come behind them. */
 const DOT_OFFSET = 1;
@@ -70,13 +70,12 @@ function* isHidden(
     return false;
   }
   const out = attrRecord();
-  const found = yield* wait(layer.backend.lookup(OVERLAY, node, name, out));
+  const found = yield* wait(layer.lookup(node, name, out));
   if (typeof found === "number") {
     return true;
   }
-  const hidden =
-    isWhiteout(out) || (mayBeFile && (yield* mark(layer, found, overlay.names.whiteout)) !== undefined);
-  layer.drop(found);
+  const hidden = yield* isWhiteout(overlay, layer, node, found, out);
+  layer.release(found);
   return hidden;
 }
 

@@ -13,7 +13,7 @@ import {
   type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
-import { attributes, give } from "./attributes.js";
+import { attributes } from "./attributes.js";
 import { copyUp } from "./copy-up.js";
 import { create, type Maker } from "./creation.js";
 import { OverlayFileHandle } from "./file-handle.js";
@@ -90,7 +90,9 @@ export function* createFile(
 ): Steps<Result<VfsHandle>> {
   const found = yield* wait(lookup(overlay, parent, name, out));
   if (typeof found !== "number") {
-    return (flags & O_EXCL) !== 0 ? -EEXIST : yield* openExisting(overlay, caller, found, flags, out);
+    return (flags & O_EXCL) !== 0
+      ? -EEXIST
+      : yield* overlay.nodes.keeping(found, openExisting(overlay, caller, found, flags, out));
   }
   if (found !== -ENOENT || overlay.upper === undefined) {
     return found === -ENOENT ? -EROFS : found;
@@ -102,7 +104,6 @@ export function* createFile(
   if (typeof created === "number") {
     return created;
   }
-  give(created.node);
   return new OverlayFileHandle(created.node, upper, created.made);
 }
 
@@ -117,7 +118,7 @@ function* openExisting(
   if (typeof handle === "number") {
     return handle;
   }
-  give(node);
+  node.known = true;
   yield* wait(attributes(overlay, node, undefined, out));
   return handle;
 }
@@ -139,10 +140,11 @@ export function* createTemporary(
   if (typeof made === "number") {
     return made;
   }
+  overlay.upper.retain(made.node);
   overlay.mapNumber(overlay.upper, out);
   const node = adopt(overlay, { type: S_IFREG, upper: made.node, lowers: [] }, out);
   overlay.present(node, out);
-  give(node);
+  node.known = true;
   return new OverlayFileHandle(node, overlay.upper, made);
 }
 

@@ -52,37 +52,37 @@ export function* resolveLinks(overlay: Overlay, stack: Stack, out: AttrRecord): 
     return { ...stack, isAlias: true };
   }
   const attr = attrRecord();
-  const copy = yield* wait(upper.backend.lookup(OVERLAY, upper.index, indexName(origin), attr));
+  const copy = yield* wait(upper.lookup(upper.index, indexName(origin), attr));
   if (typeof copy === "number") {
     return copy === -ENOENT ? stack : copy;
   }
-  lower.layer.drop(lower.node);
+  lower.layer.release(lower.node);
   out.set(attr);
   return { type: stack.type, upper: copy, lowers: [] };
 }
 
 /**
- * Reads how many names more than its upper file a copy shows.
+ * Reads how many names more than its upper file a copy shows; undefined where the file's own count is right.
  * @param byIndex it was found in the index: it may have no other name in the upper layer
  */
 export function* readLinks(
   overlay: Overlay,
-  upper: UpperLayer,
-  node: OverlayNode,
+  stack: Stack,
   byIndex: boolean,
   out: AttrRecord,
-): Steps<void> {
-  if (node.upper === undefined || !(byIndex || hasOtherNames(out, node.type))) {
-    return;
+): Steps<number | undefined> {
+  const { upper } = overlay;
+  if (upper === undefined || stack.upper === undefined || !(byIndex || hasOtherNames(out, stack.type))) {
+    return undefined;
   }
-  const value = yield* mark(upper, node.upper, overlay.names.nlink);
+  const value = yield* mark(upper, stack.upper, overlay.names.nlink);
   const match =
     value === undefined || typeof value === "number" ? null : LINKS.exec(value.toString("latin1"));
   if (match === null) {
-    return;
+    return undefined;
   }
   // "L" is left by a crash in the middle of a copy-up: the copy has no name but that in the index, or one.
-  node.extraLinks = match[1] === "L" ? 0 : Number(match[2]);
+  return match[1] === "L" ? 0 : Number(match[2]);
 }
 
 /** Writes down how many names more than its upper file a copy shows. */
@@ -101,8 +101,9 @@ export function* linkUp(overlay: Overlay, upper: UpperLayer, node: OverlayNode, 
   if (node.extraLinks === undefined || node.upper === undefined || directory === undefined) {
     return 0;
   }
-  const linked = yield* wait(upper.backend.lookup(OVERLAY, directory, place.name, attrRecord()));
+  const linked = yield* wait(upper.lookup(directory, place.name, attrRecord()));
   if (typeof linked !== "number") {
+    upper.release(linked);
     return 0;
   }
   return linked === -ENOENT

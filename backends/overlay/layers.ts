@@ -50,6 +50,8 @@ export class Layer {
 
   /** Directories that may hold the other form of whiteouts. */
   readonly #withXattrWhiteouts = new WeakSet<VfsNode>();
+  /** Nodes that nobody holds any more, of a backend that answers later; undefined: it does not. */
+  #unheld: Set<VfsNode> | undefined;
 
   constructor(source: LayerSource, root: VfsNode) {
     this.name = source.name;
@@ -63,16 +65,47 @@ export class Layer {
     node.holds++;
   }
 
+  /** Lets go of a node that was retained or held. */
   release(node: VfsNode): void {
-    if (--node.holds === 0) {
+    if (--node.holds > 0) {
+      return;
+    }
+    if (this.#unheld === undefined) {
       this.backend.forget(node);
+    } else if (this.#unheld.add(node).size === 1) {
+      setImmediate(() => this.#forgetUnheld());
     }
   }
 
-  /** Lets go of a node that was found and is of no use, unless somebody else uses it. */
-  drop(node: VfsNode): void {
-    if (node.holds === 0) {
-      this.backend.forget(node);
+  /** Retains the node of an operation that finds or makes one, as soon as it is there. */
+  hold(found: Awaitable<Result<VfsNode>>): Awaitable<Result<VfsNode>> {
+    if (found instanceof Promise) {
+      this.#unheld ??= new Set();
+      return found.then((node) => this.#held(node));
+    }
+    return this.#held(found);
+  }
+
+  /** Finds an entry of a directory; the node is held. */
+  lookup(directory: VfsNode, name: string, out: AttrRecord): Awaitable<Result<VfsNode>> {
+    return this.hold(this.backend.lookup(OVERLAY, directory, name, out));
+  }
+
+  #held(node: Result<VfsNode>): Result<VfsNode> {
+    if (typeof node !== "number") {
+      node.holds++;
+    }
+    return node;
+  }
+
+  /** Whoever is about to be given one of the nodes has it by now, and holds it. */
+  #forgetUnheld(): void {
+    const unheld = this.#unheld ?? new Set();
+    this.#unheld = new Set();
+    for (const node of unheld) {
+      if (node.holds === 0) {
+        this.backend.forget(node);
+      }
     }
   }
 
@@ -127,12 +160,15 @@ export interface LayerNode {
 export class UpperLayer extends Layer {
   readonly work: VfsNode;
   readonly index: VfsNode | undefined;
+  /** Whiteouts are devices; false once it has shown that they cannot be. */
+  makesWhiteoutDevices: boolean;
   #count = 0;
 
   constructor(source: UpperSource, root: VfsNode, work: VfsNode, index: VfsNode | undefined) {
     super(source, root);
     this.work = work;
     this.index = index;
+    this.makesWhiteoutDevices = source.backend.capabilities.specialFiles;
     this.retain(work);
     if (index !== undefined) {
       this.retain(index);

@@ -34,7 +34,7 @@ export function* link(
   const { backend, work } = upper;
   let linked =
     free === "whiteout" ? -EEXIST : yield* wait(backend.link(OVERLAY, node.upper, parent.upper, name, out));
-  if (linked === -EEXIST && (yield* upperEntry(upper, parent.upper, name)) === "whiteout") {
+  if (linked === -EEXIST && (yield* upperEntry(overlay, upper, parent.upper, name)) === "whiteout") {
     const workName = upper.workName();
     linked = yield* wait(backend.link(OVERLAY, node.upper, work, workName, out));
     if (typeof linked !== "number") {
@@ -48,6 +48,7 @@ export function* link(
   if (typeof linked === "number") {
     return linked;
   }
+  node.known = true;
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return node;

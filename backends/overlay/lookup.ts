@@ -1,4 +1,4 @@
-import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
 import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { isGuestWhiteout } from "./guest-whiteouts.js";
@@ -9,6 +9,7 @@ import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies, numberFor } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
+import { isWhiteout } from "./whiteout-forms.js";
 
 /** Names that stand for deleted ones in layers as archives have them. */
 export const MARKER_PREFIX = ".wh.";
@@ -22,12 +23,7 @@ const LETTER_Y = 0x79;
 /** A name that a layer hides. */
 export const HIDDEN = "hidden";
 
-/** Whether attributes are those of a whiteout: a character device 0:0. */
-export function isWhiteout(attr: AttrRecord): boolean {
-  return ((attr[Attr.MODE] as number) & S_IFMT) === S_IFCHR && attr[Attr.RDEV] === 0;
-}
-
-/** Finds a name in one layer. Errors, and {@link HIDDEN} for a whiteout. */
+/** Finds a name in one layer; the node is held. Errors, and {@link HIDDEN} for a whiteout. */
 function* findIn(
   overlay: Overlay,
   { layer, node: directory }: LayerNode,
@@ -39,48 +35,27 @@ function* findIn(
   if (isLower && name.startsWith(MARKER_PREFIX)) {
     return -ENOENT;
   }
-  const found = yield* wait(layer.backend.lookup(OVERLAY, directory, name, out));
+  const found = yield* wait(layer.lookup(directory, name, out));
   if (found === -ENOENT && isLower && !isLast) {
     return yield* findMarker(layer, directory, name);
   }
   if (typeof found === "number") {
     return found;
   }
-  if (isWhiteout(out)) {
-    layer.drop(found);
+  if (yield* isWhiteout(overlay, layer, directory, found, out)) {
+    layer.release(found);
     return HIDDEN;
   }
-  return (yield* isXattrWhiteout(overlay, layer, directory, found, out)) ? HIDDEN : found;
+  return found;
 }
 
 function* findMarker(layer: Layer, directory: VfsNode, name: string): Steps<typeof HIDDEN | number> {
-  const marker = yield* wait(layer.backend.lookup(OVERLAY, directory, MARKER_PREFIX + name, attrRecord()));
+  const marker = yield* wait(layer.lookup(directory, MARKER_PREFIX + name, attrRecord()));
   if (typeof marker === "number") {
     return marker;
   }
-  layer.drop(marker);
+  layer.release(marker);
   return HIDDEN;
-}
-
-/** The form of a whiteout where devices cannot be made: an empty file with a mark. */
-function* isXattrWhiteout(
-  overlay: Overlay,
-  layer: Layer,
-  directory: VfsNode,
-  node: VfsNode,
-  attr: AttrRecord,
-): Steps<boolean> {
-  const isEmptyFile =
-    ((attr[Attr.MODE] as number) & S_IFMT) === S_IFREG && attr[Attr.SIZE] === 0 && attr[Attr.SIZE + 1] === 0;
-  if (!isEmptyFile || !layer.hasXattrWhiteouts(directory)) {
-    return false;
-  }
-  const value = yield* mark(layer, node, overlay.names.whiteout);
-  if (value === undefined || typeof value === "number") {
-    return false;
-  }
-  layer.drop(node);
-  return true;
 }
 
 /** Whether a directory of a layer hides what is below it. */
@@ -102,18 +77,20 @@ function* isOpaque(overlay: Overlay, { layer, node }: LayerNode): Steps<number |
   if (theirs !== undefined && typeof theirs !== "number" && theirs[0] === LETTER_Y) {
     return true;
   }
-  const marker = yield* wait(layer.backend.lookup(OVERLAY, node, OPAQUE_MARKER, attrRecord()));
+  const marker = yield* wait(layer.lookup(node, OPAQUE_MARKER, attrRecord()));
   if (typeof marker === "number") {
     return marker === -ENOENT ? false : marker;
   }
-  layer.drop(marker);
+  layer.release(marker);
   return true;
 }
 
 /** Where the lower parts of a name are looked for: in directories of layers, from the top. */
 interface Search {
-  directories: readonly LayerNode[];
-  name: string;
+  readonly directories: readonly LayerNode[];
+  readonly name: string;
+  /** The directories were found for this search and are released after it. */
+  readonly isHeld?: boolean;
 }
 
 /** Follows the mark of a directory that was renamed. */
@@ -133,22 +110,30 @@ function* follow(overlay: Overlay, search: Search, at: LayerNode): Steps<Result<
   for (const layer of below) {
     const directory = yield* descend(overlay, layer, components);
     if (typeof directory === "number" && directory !== -ENOENT) {
+      releaseAll(directories);
       return directory;
     }
     if (typeof directory !== "number") {
       directories.push({ layer, node: directory });
     }
   }
-  return { directories, name };
+  return { directories, name, isHeld: true };
 }
 
-/** The directory of a layer at a path from its root. */
+function releaseAll(nodes: readonly LayerNode[]): void {
+  for (const { layer, node } of nodes) {
+    layer.release(node);
+  }
+}
+
+/** The directory of a layer at a path from its root, held. */
 function* descend(overlay: Overlay, layer: Layer, components: readonly string[]): Steps<Result<VfsNode>> {
   const out = attrRecord();
   let node = layer.root;
+  layer.retain(node);
   for (const name of components) {
     const next = yield* findIn(overlay, { layer, node }, name, out, true);
-    layer.drop(node);
+    layer.release(node);
     if (typeof next === "number") {
       return next;
     }
@@ -156,7 +141,7 @@ function* descend(overlay: Overlay, layer: Layer, components: readonly string[])
       return -ENOENT;
     }
     if (((out[Attr.MODE] as number) & S_IFMT) !== S_IFDIR) {
-      layer.drop(next);
+      layer.release(next);
       return -ENOENT;
     }
     node = next;
@@ -170,16 +155,30 @@ class Finding implements Stack {
   upper: VfsNode | undefined;
   readonly lowers: LayerNode[] = [];
   search: Search;
+  readonly #held: LayerNode[] = [];
 
   constructor(search: Search) {
     this.search = search;
+  }
+
+  /** Goes on elsewhere. */
+  follow(search: Search): void {
+    if (search.isHeld) {
+      this.#held.push(...search.directories);
+    }
+    this.search = search;
+  }
+
+  /** The search has come to its end. */
+  end(): void {
+    releaseAll(this.#held);
   }
 
   /** Takes in what a layer has. False when it goes no further: what lies below is hidden. */
   add(at: LayerNode, out: AttrRecord, isUpper: boolean): boolean {
     const type = (out[Attr.MODE] as number) & S_IFMT;
     if (this.type !== 0 && type !== S_IFDIR) {
-      at.layer.drop(at.node);
+      at.layer.release(at.node);
       return false;
     }
     this.type = type;
@@ -192,7 +191,7 @@ class Finding implements Stack {
   }
 }
 
-/** What the layers have under a name; `out` has the attributes of the topmost. */
+/** What the layers have under a name, held; `out` has the attributes of the topmost. */
 export function* findStack(
   overlay: Overlay,
   parent: OverlayNode,
@@ -211,6 +210,7 @@ export function* findStack(
     finding.search = { directories: below, name: finding.search.name };
     status = yield* lookInto(overlay, finding, directory, out, directory.layer !== overlay.lowers.at(-1));
   }
+  finding.end();
   if (status < 0) {
     overlay.nodes.drop(finding);
     return status;
@@ -251,34 +251,46 @@ function* lookInto(
   if (typeof next === "number") {
     return next;
   }
-  finding.search = next === true ? { directories: NOWHERE, name: search.name } : next;
+  if (next === true) {
+    finding.search = { directories: NOWHERE, name: search.name };
+  } else if (next !== search) {
+    finding.follow(next);
+  }
   return 0;
 }
 
-/** Finds `name` in a directory and gives it its node. */
+/**
+ * Finds `name` in a directory and gives it its node.
+ * @param isGiven the guest gets the node: it is kept from the moment it is found
+ */
 export function lookup(
   overlay: Overlay,
   parent: OverlayNode,
   name: string,
   out: AttrRecord,
+  isGiven = false,
 ): Awaitable<Result<OverlayNode>> {
   if (!parent.isDirectory) {
     return -ENOTDIR;
   }
   const child = parent.children?.get(name);
   if (child === undefined) {
-    return run(find(overlay, parent, name, out));
+    return run(find(overlay, parent, name, out, isGiven));
   }
   const { layer, node } = overlay.real(child);
   return andThen(layer.backend.getattr(OVERLAY, node, undefined, out), (status) => {
+    if (parent.children?.get(name) !== child) {
+      return lookup(overlay, parent, name, out, isGiven);
+    }
     if (status === -ENOENT || status === -ESTALE) {
       // Somebody else changed the layer.
       overlay.nodes.unplace(parent, name);
-      return run(find(overlay, parent, name, out));
+      return run(find(overlay, parent, name, out, isGiven));
     }
     if (status < 0) {
       return status;
     }
+    child.known ||= isGiven;
     overlay.present(child, out);
     return child;
   });
@@ -289,28 +301,45 @@ function* find(
   parent: OverlayNode,
   name: string,
   out: AttrRecord,
+  isGiven: boolean,
 ): Steps<Result<OverlayNode>> {
   const found = yield* findStack(overlay, parent, name, out);
   const stack = typeof found === "number" ? found : yield* resolveLinks(overlay, found, out);
   if (typeof stack === "number") {
+    if (typeof found !== "number") {
+      overlay.nodes.drop(found);
+    }
     return stack;
   }
-  let node = overlay.nodes.known(stack);
-  if (node === undefined) {
-    const isCopy = yield* numberFor(overlay, parent, stack, out);
-    const isWhiteoutOfGuest = yield* isGuestWhiteout(overlay, parent, stack, out);
-    node = adopt(overlay, isWhiteoutOfGuest ? { ...stack, type: S_IFCHR } : stack, out);
-    node.isGuestWhiteout = isWhiteoutOfGuest;
-    node.isCopy = isCopy;
-    if (isCopy && overlay.upper !== undefined) {
-      yield* readLinks(overlay, overlay.upper, node, found !== stack, out);
-    }
-  } else {
+  const known = overlay.nodes.known(stack);
+  if (known !== undefined) {
     overlay.nodes.drop(stack);
   }
+  const node = known ?? (yield* newNode(overlay, parent, stack, found !== stack, out));
+  node.known ||= isGiven;
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return node;
+}
+
+/** The node of what nobody asked for before; whatever has to be read for it is read first. */
+function* newNode(
+  overlay: Overlay,
+  parent: OverlayNode,
+  stack: Stack,
+  byIndex: boolean,
+  out: AttrRecord,
+): Steps<OverlayNode> {
+  const isCopy = yield* numberFor(overlay, parent, stack, out);
+  const isWhiteoutOfGuest = yield* isGuestWhiteout(overlay, parent, stack, out);
+  const links = isCopy ? yield* readLinks(overlay, stack, byIndex, out) : undefined;
+  return overlay.nodes.adopt(isWhiteoutOfGuest ? { ...stack, type: S_IFCHR } : stack, (node) => {
+    node.inoLow = out[Attr.INO] as number;
+    node.inoHigh = out[Attr.INO + 1] as number;
+    node.isGuestWhiteout = isWhiteoutOfGuest;
+    node.isCopy = isCopy;
+    node.extraLinks = links;
+  });
 }
 
 /** The node of what was found; `out` has its attributes, with the inode number that the guest sees. */
@@ -331,7 +360,7 @@ export function* lowerShows(overlay: Overlay, parent: OverlayNode, name: string)
       return false;
     }
     if (typeof found !== "number") {
-      directory.layer.drop(found);
+      directory.layer.release(found);
       return true;
     }
     if (found !== -ENOENT) {

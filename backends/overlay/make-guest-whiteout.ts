@@ -55,6 +55,7 @@ function* makeFile(
   const marked = yield* wait(upper.setXattr(made, overlay.names.guestWhiteout, SET));
   if (marked < 0) {
     yield* wait(backend.unlink(OVERLAY, directory, name));
+    backend.forget(made);
     return marked;
   }
   out[Attr.MODE] = ((out[Attr.MODE] as number) & ~S_IFMT) | S_IFCHR;
@@ -80,5 +81,9 @@ export function* renameLeavingWhiteout(
     return renamed;
   }
   const made = yield* makeGuestWhiteout(overlay, upper, caller, from, S_IFCHR, attrRecord());
-  return typeof made === "number" ? made : 0;
+  if (typeof made === "number") {
+    return made;
+  }
+  overlay.nodes.forget(made);
+  return 0;
 }

@@ -34,6 +34,8 @@ export class OverlayNode extends VfsNode implements Stack {
   inoHigh = 0;
   /** The guest may name the node. */
   known = false;
+  /** Operations that use the node and may have to wait. */
+  users = 0;
   /** Where it can be found; empty once its last name is removed. */
   readonly places: Place[] = [];
   /** Nodes of this directory by name. A node is kept as long as it has any. */

@@ -1,6 +1,7 @@
 import type { VfsNode } from "../../src/vfs/node.js";
 import type { UpperLayer } from "./layers.js";
 import { OverlayNode, type Place, type Stack } from "./merged-node.js";
+import type { Steps } from "./steps.js";
 
 /**
  * The nodes of an overlay. A file of the upper layer, and a directory of a lower one, has one node however it is
@@ -20,7 +21,7 @@ export class NodeTable {
     this.#add(this.root);
   }
 
-  /** The node of what was found in the layers: a known one, or a new one that `begin` completes. */
+  /** The node of what was found in the layers and is held: a known one, or a new one that `begin` completes. */
   adopt(stack: Stack, begin: (node: OverlayNode) => void): OverlayNode {
     const known = this.known(stack);
     if (known !== undefined) {
@@ -33,13 +34,13 @@ export class NodeTable {
     return node;
   }
 
-  /** Lets go of what was found in the layers, as far as no node has it. */
+  /** Lets go of what was found in the layers. */
   drop({ upper, lowers }: Stack): void {
     if (upper !== undefined) {
-      this.#upperLayer?.drop(upper);
+      this.#upperLayer?.release(upper);
     }
     for (const { layer, node } of lowers) {
-      layer.drop(node);
+      layer.release(node);
     }
   }
 
@@ -94,13 +95,34 @@ export class NodeTable {
     }
   }
 
-  /** The node was copied up to `upper`, which belongs to it from now on. */
+  /** The node was copied up to `upper`, which is held and belongs to it from now on. */
   copiedUp(node: OverlayNode, upper: VfsNode): void {
     node.upper = upper;
-    this.#upperLayer?.retain(upper);
     upper.holder = node;
     if (!node.isDirectory) {
       this.#dropLowers(node);
+    }
+  }
+
+  /** Keeps nodes until a promise is settled. */
+  keepDuring<T>(nodes: readonly OverlayNode[], result: Promise<T>): Promise<T> {
+    for (const node of nodes) {
+      node.users++;
+    }
+    return result.finally(() => {
+      for (const node of nodes) {
+        this.#leave(node);
+      }
+    });
+  }
+
+  /** Runs steps that use a node, which is kept until they end. */
+  *keeping<T>(node: OverlayNode, steps: Steps<T>): Steps<T> {
+    node.users++;
+    try {
+      return yield* steps;
+    } finally {
+      this.#leave(node);
     }
   }
 
@@ -119,14 +141,15 @@ export class NodeTable {
     return top?.holder as OverlayNode | undefined;
   }
 
+  #leave(node: OverlayNode): void {
+    node.users--;
+    this.#release(node);
+  }
+
   #add(node: OverlayNode): void {
     const { upper, lowers } = node;
     if (upper !== undefined) {
-      this.#upperLayer?.retain(upper);
       upper.holder = node;
-    }
-    for (const { layer, node: lower } of lowers) {
-      layer.retain(lower);
     }
     const [top] = lowers;
     if (top !== undefined && upper === undefined && !node.isAlias) {
@@ -145,11 +168,12 @@ export class NodeTable {
     node.lowers = [];
   }
 
-  /** Lets go of a node that neither the guest nor a name below it needs. */
+  /** Lets go of a node that neither the guest, nor an operation, nor a name below it needs. */
   #release(node: OverlayNode): void {
     if (
       this.#moving ||
       node.known ||
+      node.users > 0 ||
       node === this.root ||
       (node.children !== undefined && node.children.size > 0)
     ) {

@@ -17,10 +17,11 @@ const UUID_BYTES = 16;
 const FIXED_BYTES = HEADER_BYTES + UUID_BYTES;
 const BIG_ENDIAN = 1;
 const ANY_ENDIAN = 2;
+const OF_UPPER = 4;
 
-/** How a copy names the lower file that it was made from. */
-export function encodeOrigin({ type, bytes, fileSystem }: FileIdentifier): Buffer {
-  const header = [0, MAGIC, FIXED_BYTES + bytes.length, 0, type];
+/** How a copy names the lower file that it was made from; `isUpper`: how a mark names a file of the upper layer. */
+export function encodeOrigin({ type, bytes, fileSystem }: FileIdentifier, isUpper = false): Buffer {
+  const header = [0, MAGIC, FIXED_BYTES + bytes.length, isUpper ? OF_UPPER : 0, type];
   return Buffer.concat([Buffer.from(header), fileSystem, bytes]);
 }
 

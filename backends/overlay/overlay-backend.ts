@@ -19,7 +19,7 @@ import {
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import { KeyedLocks } from "../../src/vfs/keyed-locks.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
-import { attributes, give } from "./attributes.js";
+import { attributes } from "./attributes.js";
 import { copyUp } from "./copy-up.js";
 import { create, type Maker } from "./creation.js";
 import { OverlayDirectoryHandle } from "./directory-listing.js";
@@ -102,7 +102,7 @@ export class OverlayBackend extends XattrOperations {
     name: string,
     out: AttrRecord,
   ): Awaitable<Result<VfsNode>> {
-    return andThen(lookup(this.overlay, parent as OverlayNode, name, out), give);
+    return lookup(this.overlay, parent as OverlayNode, name, out, true);
   }
 
   override parentOf(_caller: Caller, node: VfsNode, out: AttrRecord): Awaitable<Result<VfsNode>> {
@@ -111,9 +111,13 @@ export class OverlayBackend extends XattrOperations {
       return -ENOTDIR;
     }
     const parent = directory.places[0]?.parent ?? this.overlay.nodes.root;
-    return andThen(attributes(this.overlay, parent, undefined, out), (status) =>
-      give(status < 0 ? status : parent),
-    );
+    return andThen(attributes(this.overlay, parent, undefined, out), (status) => {
+      if (status < 0) {
+        return status;
+      }
+      parent.known = true;
+      return parent;
+    });
   }
 
   override getattr(
@@ -216,11 +220,10 @@ export class OverlayBackend extends XattrOperations {
   ): Awaitable<Result<VfsNode>> {
     const [file, parent] = [node as OverlayNode, newParent as OverlayNode];
     // What takes long is done before the directory is locked.
-    return andThen(copyUp(this.overlay, file), (status) =>
-      status < 0
-        ? status
-        : andThen(this.#alone([parent], link(this.overlay, file, parent, newName, out)), give),
+    const linked = andThen(copyUp(this.overlay, file), (status) =>
+      status < 0 ? status : this.#alone([parent], link(this.overlay, file, parent, newName, out)),
     );
+    return linked instanceof Promise ? this.overlay.nodes.keepDuring([file, parent], linked) : linked;
   }
 
   override unlink(_caller: Caller, parent: VfsNode, name: string): Awaitable<Status> {
@@ -304,10 +307,7 @@ export class OverlayBackend extends XattrOperations {
     if (upper === undefined) {
       return -EROFS;
     }
-    return andThen(
-      this.#alone([place.parent], makeGuestWhiteout(overlay, upper, caller, place, mode, out)),
-      give,
-    );
+    return this.#alone([place.parent], makeGuestWhiteout(overlay, upper, caller, place, mode, out));
   }
 
   /** Makes a file that is not opened. */
@@ -326,17 +326,21 @@ export class OverlayBackend extends XattrOperations {
     const maker: Maker<VfsNode> = (place, as) => make(upper.backend, place, as);
     const steps = create(overlay, directory, name, maker, (made) => made, out);
     return andThen(this.#alone([directory], steps), (created) =>
-      typeof created === "number" ? created : give(created.node),
+      typeof created === "number" ? created : created.node,
     );
+  }
+
+  #lock<T>(directories: readonly OverlayNode[], operation: () => Awaitable<T>): Promise<T> {
+    return this.overlay.nodes.keepDuring(directories, this.#locks.run(directories, operation));
   }
 
   /** Runs steps that change these directories; only those that wait keep others out. */
   #alone<T>(directories: readonly OverlayNode[], steps: Steps<T>): Awaitable<T> {
     if (directories.some((directory) => this.#locks.isBusy(directory))) {
-      return this.#locks.run(directories, () => run(steps));
+      return this.#lock(directories, () => run(steps));
     }
     const result = run(steps);
-    return result instanceof Promise ? this.#locks.run(directories, () => result) : result;
+    return result instanceof Promise ? this.#lock(directories, () => result) : result;
   }
 }
 

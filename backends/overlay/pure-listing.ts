@@ -5,12 +5,13 @@ import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
 import { attrRecord, type Layer, OVERLAY } from "./layers.js";
-import { isWhiteout, MARKER_PREFIX } from "./lookup.js";
+import { MARKER_PREFIX } from "./lookup.js";
 import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
+import { isWhiteoutDevice } from "./whiteout-forms.js";
 
 /** Where `struct fuse_attr` lies in an entry with attributes, in words. */
 const ATTR_WORD = 10;
@@ -62,7 +63,12 @@ export function* listPure(
 ): Steps<Status> {
   for (;;) {
     const nodes = new Map<number, VfsNode>();
-    const lent = sink.lend({ referenceEntry: (node, _words, word) => void nodes.set(word, node) });
+    const lent = sink.lend({
+      referenceEntry: (node, _words, word) => {
+        listing.layer.retain(node);
+        nodes.set(word, node);
+      },
+    });
     const status = yield* wait(listing.layer.backend.readdir(caller, listing.handle, lent));
     if (status < 0 || lent.length === 0) {
       sink.accept(0, lent.full);
@@ -114,9 +120,9 @@ function* translate(
     const layerNode = found.get(position >>> 2);
     buffer.offsetLow = words[dirent + 2] as number;
     buffer.offsetHigh = words[dirent + 3] as number;
-    if (yield* isHidden(listing, name, words[dirent + 5] as number, layerNode)) {
+    if (yield* isHidden(listing, name, words[dirent + 5] as number)) {
       if (layerNode !== undefined) {
-        listing.layer.drop(layerNode);
+        listing.layer.release(layerNode);
       }
     } else {
       if (end !== position) {
@@ -181,16 +187,8 @@ function shownAs(overlay: Overlay, parent: OverlayNode, name: string): OverlayNo
   }
 }
 
-/**
- * Whether an entry is a whiteout, which a directory without others below it should not have, or a marker.
- * @param listed the entry's node if the layer gave it: it stays the caller's
- */
-function* isHidden(
-  { layer, directory, isUpper }: PureListing,
-  name: string,
-  type: number,
-  listed: VfsNode | undefined,
-): Steps<boolean> {
+/** Whether an entry is a whiteout, which a directory without others below it should not have, or a marker. */
+function* isHidden({ layer, directory, isUpper }: PureListing, name: string, type: number): Steps<boolean> {
   if (!isUpper && name.startsWith(MARKER_PREFIX)) {
     return true;
   }
@@ -198,11 +196,11 @@ function* isHidden(
     return false;
   }
   const out = attrRecord();
-  const found = yield* wait(layer.backend.lookup(OVERLAY, directory, name, out));
-  if (typeof found !== "number" && found !== listed) {
-    layer.drop(found);
+  const found = yield* wait(layer.lookup(directory, name, out));
+  if (typeof found !== "number") {
+    layer.release(found);
   }
-  return typeof found === "number" || isWhiteout(out);
+  return typeof found === "number" || isWhiteoutDevice(out);
 }
 
 /** The node of an entry; undefined for what only a lookup can tell: a directory that has parts elsewhere. */
@@ -221,16 +219,17 @@ function* nodeOf(
     : { type, upper: undefined, lowers: [at] };
   const known = overlay.nodes.known(stack);
   if (known !== undefined) {
+    overlay.nodes.drop(stack);
     return known;
   }
   if (links > 1 && type !== S_IFDIR && !isUpper && overlay.upper !== undefined) {
     // Its copy may be elsewhere.
-    layer.drop(layerNode);
+    layer.release(layerNode);
     return undefined;
   }
   const mayBeRedirected = !isUpper && type === S_IFDIR && layer !== overlay.lowers.at(-1);
   if (mayBeRedirected && (yield* mark(layer, layerNode, overlay.names.redirect)) !== undefined) {
-    layer.drop(layerNode);
+    layer.release(layerNode);
     return undefined;
   }
   return overlay.nodes.adopt(stack, (node) => {

@@ -5,7 +5,7 @@ import { mergedEntries } from "./directory-listing.js";
 import { countedWithCopy, nameRemoved } from "./hard-links.js";
 import { attrRecord, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
-import type { OverlayNode } from "./merged-node.js";
+import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
 import { removeUpper, type UpperEntry, upperEntry } from "./whiteouts.js";
@@ -23,14 +23,27 @@ export function* remove(
   }
   const attr = attrRecord();
   const node = yield* wait(lookup(overlay, parent, name, attr));
-  if (typeof node === "number") {
-    return node;
-  }
+  return typeof node === "number"
+    ? node
+    : yield* overlay.nodes.keeping(
+        node,
+        removeNode(overlay, upper, { parent, name }, node, countedWithCopy(overlay, node, attr), isDirectory),
+      );
+}
+
+function* removeNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  { parent, name }: Place,
+  node: OverlayNode,
+  countsLinks: boolean,
+  isDirectory: boolean,
+): Steps<Status> {
   const refused = yield* whyNot(overlay, node, isDirectory);
   if (refused < 0) {
     return refused;
   }
-  if (countedWithCopy(overlay, node, attr)) {
+  if (countsLinks) {
     const copied = yield* wait(copyUp(overlay, node));
     if (copied < 0) {
       return copied;
@@ -41,11 +54,11 @@ export function* remove(
   if (typeof hide === "number" || ready < 0 || parent.upper === undefined) {
     return ready;
   }
-  const entry = yield* ownEntry(upper, node, parent.upper, name);
+  const entry = yield* ownEntry(overlay, upper, node, parent.upper, name);
   if (typeof entry === "number") {
     return entry;
   }
-  const status = yield* removeUpper(upper, parent.upper, name, entry, hide);
+  const status = yield* removeUpper(overlay, upper, parent.upper, name, entry, hide);
   if (status < 0) {
     return status;
   }
@@ -56,6 +69,7 @@ export function* remove(
 
 /** What the upper layer has of a node under one of its names. */
 function* ownEntry(
+  overlay: Overlay,
   upper: UpperLayer,
   node: OverlayNode,
   parent: VfsNode,
@@ -69,7 +83,7 @@ function* ownEntry(
     ? node.isDirectory
       ? "directory"
       : "file"
-    : yield* upperEntry(upper, parent, name);
+    : yield* upperEntry(overlay, upper, parent, name);
 }
 
 function* whyNot(overlay: Overlay, node: OverlayNode, isDirectory: boolean): Steps<Status> {

@@ -1,4 +1,4 @@
-import { S_IFDIR } from "../../src/vfs/attributes.js";
+import { S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
 import {
   EEXIST,
   EINVAL,
@@ -6,9 +6,9 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  EOPNOTSUPP,
   EROFS,
   EXDEV,
-  type Result,
   type Status,
 } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
@@ -25,6 +25,7 @@ import type { Overlay } from "./overlay.js";
 import { setRedirect } from "./redirect.js";
 import { checkEmpty } from "./removal.js";
 import { type Steps, wait } from "./steps.js";
+import { announceWhiteouts, isImpossible, makeWhiteout } from "./whiteout-forms.js";
 import { setOpaque, upperEntry } from "./whiteouts.js";
 import { discardWork } from "./work-directory.js";
 
@@ -55,13 +56,37 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   ) {
     return -EINVAL;
   }
-  const move = yield* resolve(overlay, from, to, flags);
-  if (typeof move === "number") {
-    return move;
+  const source = yield* wait(lookup(overlay, from.parent, from.name, attrRecord()));
+  return typeof source === "number"
+    ? source
+    : yield* overlay.nodes.keeping(source, renameNode(overlay, upper, from, to, source, flags));
+}
+
+function* renameNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  from: Place,
+  to: Place,
+  source: OverlayNode,
+  flags: number,
+): Steps<Status> {
+  const exchange = (flags & RENAME_EXCHANGE) !== 0;
+  const attr = attrRecord();
+  const target = yield* wait(lookup(overlay, to.parent, to.name, attr));
+  if (typeof target === "number") {
+    const move = { from, to, source, target: undefined, exchange, countsLinks: false };
+    return target !== -ENOENT || exchange ? target : yield* carryOut(overlay, upper, move);
   }
-  if (move.source === move.target) {
-    return 0;
-  }
+  const refused = (flags & RENAME_NOREPLACE) !== 0 ? -EEXIST : 0;
+  const countsLinks = !exchange && countedWithCopy(overlay, target, attr);
+  const steps =
+    refused < 0 || target === source
+      ? wait(refused)
+      : carryOut(overlay, upper, { from, to, source, target, exchange, countsLinks });
+  return yield* overlay.nodes.keeping(target, steps);
+}
+
+function* carryOut(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status> {
   let status = yield* check(overlay, move);
   if (status < 0) {
     return status;
@@ -80,7 +105,7 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
   }
   const counted =
     move.target === undefined || move.exchange ? 0 : yield* nameRemoved(overlay, upper, move.target, true);
-  overlay.nodes.moved(from, to, move.exchange);
+  overlay.nodes.moved(move.from, move.to, move.exchange);
   return counted;
 }
 
@@ -108,28 +133,6 @@ function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status
     }
   }
   return 0;
-}
-
-function* resolve(overlay: Overlay, from: Place, to: Place, flags: number): Steps<Result<Move>> {
-  const source = yield* wait(lookup(overlay, from.parent, from.name, attrRecord()));
-  if (typeof source === "number") {
-    return source;
-  }
-  const attr = attrRecord();
-  const found = yield* wait(lookup(overlay, to.parent, to.name, attr));
-  if (typeof found === "number" && found !== -ENOENT) {
-    return found;
-  }
-  const target = typeof found === "number" ? undefined : found;
-  const exchange = (flags & RENAME_EXCHANGE) !== 0;
-  if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
-    return -EEXIST;
-  }
-  if (target === undefined && exchange) {
-    return -ENOENT;
-  }
-  const countsLinks = target !== undefined && !exchange && countedWithCopy(overlay, target, attr);
-  return { from, to, source, target, exchange, countsLinks };
 }
 
 /** What Linux refuses, looking at the merged view. */
@@ -228,22 +231,53 @@ function* replace(overlay: Overlay, upper: UpperLayer, { from, to, source, targe
   if (marked < 0) {
     return marked;
   }
-  const flags = hide ? RENAME_WHITEOUT : 0;
   if (!source.isDirectory) {
-    return yield* move(upper, from, to, flags);
+    return yield* moveAway(overlay, upper, from, to, hide);
   }
-  const entry = yield* upperEntry(upper, toDirectory, to.name);
+  const entry = yield* upperEntry(overlay, upper, toDirectory, to.name);
   if (entry === "whiteout") {
-    const status = yield* move(upper, from, to, RENAME_EXCHANGE);
-    // The whiteout is where the directory was: that is right if something is to be hidden there.
     const fromDirectory = from.parent.upper as VfsNode;
+    const isFile = hide && upper.hasXattrWhiteouts(toDirectory);
+    const ready = isFile ? yield* announceWhiteouts(overlay, upper, fromDirectory) : 0;
+    const status = ready < 0 ? ready : yield* move(upper, from, to, RENAME_EXCHANGE);
+    // The whiteout is where the directory was: that is right if something is to be hidden there.
     return status < 0 || hide ? status : yield* wait(upper.backend.unlink(OVERLAY, fromDirectory, from.name));
   }
   const cleared =
     entry === "directory" && target?.upper !== undefined
       ? yield* clear(overlay, upper, toDirectory, to.name, target.upper)
       : 0;
-  return cleared < 0 ? cleared : yield* move(upper, from, to, flags);
+  return cleared < 0 ? cleared : yield* moveAway(overlay, upper, from, to, hide);
+}
+
+/** Renames and, with `hide`, leaves a whiteout, in one step wherever whiteouts are devices. */
+function* moveAway(
+  overlay: Overlay,
+  upper: UpperLayer,
+  from: Place,
+  to: Place,
+  hide: boolean,
+): Steps<Status> {
+  if (!hide) {
+    return yield* move(upper, from, to, 0);
+  }
+  const moved = upper.makesWhiteoutDevices ? yield* move(upper, from, to, RENAME_WHITEOUT) : -EOPNOTSUPP;
+  if (moved !== -EINVAL && !isImpossible(moved)) {
+    return moved;
+  }
+  const directory = from.parent.upper as VfsNode;
+  const whiteout = yield* makeWhiteout(overlay, upper, directory);
+  if (typeof whiteout === "number") {
+    return whiteout;
+  }
+  const { backend, work } = upper;
+  const renamed = yield* move(upper, from, to, 0);
+  if (renamed < 0) {
+    yield* discardWork(upper, whiteout, S_IFREG);
+    return renamed;
+  }
+  // A crash in between shows the lower file under its old name again: nothing is lost.
+  return yield* wait(backend.rename(OVERLAY, work, whiteout, directory, from.name, 0));
 }
 
 function* move(upper: UpperLayer, from: Place, to: Place, flags: number): Steps<Status> {
@@ -267,7 +301,10 @@ function* clear(
   const attr = attrRecord();
   let status = yield* wait(backend.getattr(OVERLAY, node, undefined, attr));
   const workName = upper.workName();
-  const made = status < 0 ? status : yield* wait(backend.mkdir(OVERLAY, work, workName, 0o700, attrRecord()));
+  const made =
+    status < 0
+      ? status
+      : yield* wait(upper.hold(backend.mkdir(OVERLAY, work, workName, 0o700, attrRecord())));
   if (typeof made === "number") {
     return made;
   }
@@ -279,6 +316,6 @@ function* clear(
   status =
     status < 0 ? status : yield* wait(backend.rename(OVERLAY, work, workName, parent, name, RENAME_EXCHANGE));
   yield* discardWork(upper, workName, S_IFDIR);
-  upper.drop(made);
+  upper.release(made);
   return status;
 }

@@ -1,10 +1,10 @@
 import { Attr, S_IFCHR, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
-import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
+import { ENOENT, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
-import { isWhiteout } from "./lookup.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
+import { isWhiteout, makeWhiteout } from "./whiteout-forms.js";
 import { discardWork } from "./work-directory.js";
 
 const RENAME_EXCHANGE = 2;
@@ -14,28 +14,23 @@ const OPAQUE = Buffer.from("y");
 export type UpperEntry = "nothing" | "whiteout" | "file" | "directory";
 
 /** Looks at a name in the upper layer alone. */
-export function* upperEntry(upper: UpperLayer, parent: VfsNode, name: string): Steps<UpperEntry | number> {
+export function* upperEntry(
+  overlay: Overlay,
+  upper: UpperLayer,
+  parent: VfsNode,
+  name: string,
+): Steps<UpperEntry | number> {
   const out = attrRecord();
-  const node = yield* wait(upper.backend.lookup(OVERLAY, parent, name, out));
+  const node = yield* wait(upper.lookup(parent, name, out));
   if (typeof node === "number") {
     return node === -ENOENT ? "nothing" : node;
   }
-  upper.drop(node);
-  if (isWhiteout(out)) {
+  const hides = yield* isWhiteout(overlay, upper, parent, node, out);
+  upper.release(node);
+  if (hides) {
     return "whiteout";
   }
   return ((out[Attr.MODE] as number) & S_IFMT) === S_IFDIR ? "directory" : "file";
-}
-
-/** Makes a whiteout in the work directory; its name there. */
-export function* makeWhiteout(upper: UpperLayer): Steps<Result<string>> {
-  const name = upper.workName();
-  const made = yield* wait(upper.backend.mknod(OVERLAY, upper.work, name, S_IFCHR, 0, attrRecord()));
-  if (typeof made === "number") {
-    return made;
-  }
-  upper.drop(made);
-  return name;
 }
 
 /**
@@ -43,6 +38,7 @@ export function* makeWhiteout(upper: UpperLayer): Steps<Result<string>> {
  * may still have whiteouts in it.
  */
 export function* removeUpper(
+  overlay: Overlay,
   upper: UpperLayer,
   parent: VfsNode,
   name: string,
@@ -56,7 +52,7 @@ export function* removeUpper(
   if (entry === "whiteout") {
     return 0;
   }
-  const whiteout = yield* makeWhiteout(upper);
+  const whiteout = yield* makeWhiteout(overlay, upper, parent);
   if (typeof whiteout === "number") {
     return whiteout;
   }

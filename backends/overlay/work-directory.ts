@@ -34,13 +34,13 @@ function* removeEntry(layer: Layer, parent: VfsNode, { name, type }: DirectoryEn
   if (removed !== -ENOTEMPTY) {
     return removed;
   }
-  const node = yield* wait(backend.lookup(OVERLAY, parent, name, attrRecord()));
+  const node = yield* wait(layer.lookup(parent, name, attrRecord()));
   if (typeof node === "number") {
     return node;
   }
   const emptied = yield* emptyDirectory(layer, node);
   const status = emptied < 0 ? emptied : yield* wait(backend.rmdir(OVERLAY, parent, name));
-  layer.drop(node);
+  layer.release(node);
   return status;
 }
 
@@ -54,9 +54,10 @@ const VOLATILE_MARK = ["incompat", "volatile"] as const;
 export function* prepareWork(upper: UpperLayer, isVolatile: boolean): Steps<Status | "lost"> {
   const { backend, work } = upper;
   const [outer, inner] = VOLATILE_MARK;
-  const mark = yield* wait(backend.lookup(OVERLAY, work, outer, attrRecord()));
+  const mark = yield* wait(upper.lookup(work, outer, attrRecord()));
   if (typeof mark !== "number") {
-    const found = yield* wait(backend.lookup(OVERLAY, mark, inner, attrRecord()));
+    const found = yield* wait(upper.lookup(mark, inner, attrRecord()));
+    upper.release(mark);
     if (typeof found !== "number") {
       return "lost";
     }
@@ -67,7 +68,7 @@ export function* prepareWork(upper: UpperLayer, isVolatile: boolean): Steps<Stat
   }
   let directory = work;
   for (const name of VOLATILE_MARK) {
-    const made = yield* wait(backend.mkdir(OVERLAY, directory, name, 0o700, attrRecord()));
+    const made = yield* wait(upper.hold(backend.mkdir(OVERLAY, directory, name, 0o700, attrRecord())));
     if (typeof made === "number") {
       return made;
     }

@@ -1,5 +1,6 @@
-import { type Awaitable, ERANGE, type Status } from "../../src/vfs/errno.js";
+import type { Awaitable, Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
+import { replyXattrNames } from "../../src/vfs/xattr-reply.js";
 import { copyUp } from "./copy-up.js";
 import { HandleOperations } from "./handle-operations.js";
 import type { OverlayNode } from "./merged-node.js";
@@ -58,13 +59,6 @@ export abstract class XattrOperations extends HandleOperations {
       .split("\0")
       .map((name) => (name === "" ? undefined : this.overlay.names.toGuest(name)))
       .filter((name) => name !== undefined);
-    const bytes = Buffer.from(shown.map((name) => `${name}\0`).join(""), "latin1");
-    if (into.length > 0) {
-      if (bytes.length > into.length) {
-        return -ERANGE;
-      }
-      into.set(bytes);
-    }
-    return bytes.length;
+    return replyXattrNames(shown, into);
   }
 }

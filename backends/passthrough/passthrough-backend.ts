@@ -301,7 +301,7 @@ export class PassthroughBackend extends HandleOperations {
   }
 
   override rename(
-    _caller: Caller,
+    caller: Caller,
     parent: PassthroughNode,
     name: string,
     newParent: PassthroughNode,
@@ -315,7 +315,8 @@ export class PassthroughBackend extends HandleOperations {
     }
     const replaces = (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) === 0;
     const victim = replaces ? this.nodes.beforeRemoval(newParent, newName) : undefined;
-    const status = posix.rename(from, name, to, newName, flags);
+    const { uid, gid, supplementaryGroup } = caller;
+    const status = posix.rename(from, name, to, newName, flags, uid, gid, supplementaryGroup);
     if (status < 0) {
       return status;
     }

@@ -150,6 +150,13 @@ napi_value Detach(napi_env env, napi_callback_info info) {
   return arguments.ReturnUint32(LaneOf(arguments).device().Detach(arguments.Uint32(0)));
 }
 
+// abandon(queue)
+napi_value Abandon(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  LaneOf(arguments).device().Abandon(arguments.Uint32(0));
+  return nullptr;
+}
+
 // inFlight(queue)
 napi_value InFlight(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -289,6 +296,7 @@ constexpr Entry kFunctions[] = {
     {"setEnabled", SetEnabled},
     {"quiesce", Quiesce},
     {"detach", Detach},
+    {"abandon", Abandon},
     {"inFlight", InFlight},
     {"statistics", ReadStatistics},
     {"complete", Complete},

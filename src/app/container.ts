@@ -14,8 +14,9 @@ export function createShareContainer(config: ShareConfig, logger: Logger): Conta
   container
     .bind(Tokens.cachePolicy)
     .toResolvedValue(
-      (shareConfig: ShareConfig) => cachePolicy(shareConfig.cache, shareConfig),
-      [Tokens.config],
+      (shareConfig: ShareConfig, backend) =>
+        cachePolicy(shareConfig.cache, shareConfig, backend.capabilities.changesOutside),
+      [Tokens.config, Tokens.backend],
     );
   container.bind(Tokens.backend).toResolvedValue(createBackend, [Tokens.config, Tokens.logger]);
   container

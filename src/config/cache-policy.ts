@@ -31,8 +31,8 @@ export interface CacheTimeouts {
 const DAY_SEC = 86_400;
 
 /**
- * No policy caches absent names: a file that appears on the host would stay invisible, and
- * virtiofsd does not do it either.
+ * No policy caches absent names where others may make files: one that appears on the host would stay
+ * invisible, and virtiofsd does not do it either.
  */
 const POLICIES: Readonly<Record<CachePolicyName, CachePolicy>> = {
   auto: {
@@ -69,9 +69,23 @@ const POLICIES: Readonly<Record<CachePolicyName, CachePolicy>> = {
   },
 };
 
-/** The policy behind a name, with the timeouts that were given instead of its own. */
-export function cachePolicy(name: CachePolicyName, timeouts: CacheTimeouts = {}): CachePolicy {
-  const policy = POLICIES[name];
+/** What a policy is where the guest alone changes files: nothing it caches ever gets old. */
+function ofPrivateShare(name: CachePolicyName): CachePolicy {
+  return name === "never"
+    ? POLICIES.never
+    : { ...POLICIES[name === "auto" ? "always" : name], negativeTimeoutSec: DAY_SEC };
+}
+
+/**
+ * The policy behind a name, with the timeouts that were given instead of its own.
+ * @param changesOutside somebody else than the guest may change the share's files
+ */
+export function cachePolicy(
+  name: CachePolicyName,
+  timeouts: CacheTimeouts = {},
+  changesOutside = true,
+): CachePolicy {
+  const policy = changesOutside ? POLICIES[name] : ofPrivateShare(name);
   const { timeout, entryTimeout, attrTimeout, negativeTimeout } = timeouts;
   return {
     ...policy,

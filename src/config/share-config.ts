@@ -51,7 +51,11 @@ const xattrMap = z.pipe(
 const cacheFields = {
   cache: z
     ._default(oneOf(CACHE_POLICY_NAMES), "auto")
-    .check(z.describe("What the guest may cache: auto 1 s; always and metadata 1 day; never nothing")),
+    .check(
+      z.describe(
+        "What the guest may cache: auto 1 s, or 1 day where nobody else changes files; always and metadata 1 day; never nothing",
+      ),
+    ),
   timeout: z.optional(
     seconds.check(z.describe("Seconds that names and attributes are cached, instead of the policy's")),
   ),

@@ -145,7 +145,17 @@ interface PosixBinding {
   link(fd: number, directory: number, name: string): number;
   /** `isDirectory` 1 for rmdir, 0 for unlink. */
   unlink(directory: number, name: string, isDirectory: number): number;
-  rename(from: number, name: string, to: number, newName: string, flags: number): number;
+  /** A whiteout that it leaves (RENAME_WHITEOUT) is the caller's. */
+  rename(
+    from: number,
+    name: string,
+    to: number,
+    newName: string,
+    flags: number,
+    uid: number,
+    gid: number,
+    group: number,
+  ): number;
   /** The target as latin1, or -errno. */
   readLink(fd: number): string | number;
 

@@ -58,7 +58,6 @@ export const S_IFLNK = 0o120000;
 export const S_IFSOCK = 0o140000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
-export const S_ISVTX = 0o1000;
 
 const TWO_POW_32 = 0x1_0000_0000;
 

@@ -26,7 +26,6 @@ export const EMFILE = 24;
 export const ENOTTY = 25;
 export const EFBIG = 27;
 export const ENOSPC = 28;
-export const ESPIPE = 29;
 export const EROFS = 30;
 export const EMLINK = 31;
 export const ERANGE = 34;

@@ -4,6 +4,7 @@ import { type Awaitable, ENODATA, ENOSYS, EOPNOTSUPP, ERANGE, type Result, type 
 import { ForwardingBackend } from "./forwarding-backend.js";
 import type { Caller, VfsHandle, VfsNode } from "./node.js";
 import type { XattrMap } from "./xattr-map.js";
+import { replyXattrNames } from "./xattr-reply.js";
 
 /** XATTR_NAME_MAX and XATTR_LIST_MAX of Linux. */
 const NAME_BYTES = 255;
@@ -131,15 +132,8 @@ export class XattrMapBackend extends ForwardingBackend {
       .toString("latin1", 0, length)
       .split("\0")
       .map((name) => (name === "" ? undefined : this.#map.clientName(name)))
-      .filter((name) => name !== undefined && name !== "");
-    const bytes = Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1");
-    if (into.length > 0) {
-      if (bytes.length > into.length) {
-        return -ERANGE;
-      }
-      into.set(bytes);
-    }
-    return bytes.length;
+      .filter((name): name is string => name !== undefined && name !== "");
+    return replyXattrNames(names, into);
   }
 
   /** Runs `operation` on a file that has lost its capabilities. A failure to take them is the operation's. */

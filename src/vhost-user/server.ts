@@ -14,8 +14,8 @@ export interface RequestHandler {
   readonly runBatch: (count: number) => void;
   /** The device was reset: the guest starts over. */
   reset(): void;
-  /** A queue stops: answers those of its requests that could wait for ever. */
-  cancelWaiting(queue: number): void;
+  /** How many requests of a queue are held, maybe for ever: its stop does not wait for them. */
+  heldRequests(queue: number): number;
 }
 
 export interface VhostServerOptions {
@@ -85,7 +85,7 @@ export class VhostServer {
       requestQueues,
       logger,
       onReset: () => handler.reset(),
-      onQuiesced: (queue) => handler.cancelWaiting(queue),
+      heldRequests: (queue) => handler.heldRequests(queue),
     });
     lane.setHandlers(handler.runBatch, device.onLaneEvent);
     await device.serve(socket);

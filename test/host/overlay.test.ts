@@ -90,10 +90,13 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
     const layers = new Layers(1);
     mkdirSync(join(layers.upper, "new"));
     execFileSync("mknod", [join(layers.upper, "new/device"), "c", "1", "3"]);
-    await layers.mounted((share) => {
-      // Looks at what it listed through descriptors: the kernel does not look the names up again on ESTALE.
-      expect(manifest(share, { times: () => true })).toEqual(manifest(layers.upper, { times: () => true }));
-    });
+    await layers.mounted(
+      (share) => {
+        // Looks at what it listed through descriptors: the kernel does not look the names up again on ESTALE.
+        expect(manifest(share, { times: () => true })).toEqual(manifest(layers.upper, { times: () => true }));
+      },
+      layers.args("--index", "off"),
+    );
   });
 
   test("copies a file up with everything that belongs to it, at its first change", async () => {
@@ -262,44 +265,47 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
     await layers.mounted((share) => expect(names(join(share, "directory"))).toEqual(["x"]));
   });
 
-  test("can be the upper layer of an overlay in the guest, whose whiteouts are not its own", async () => {
-    const layers = new Layers(1);
-    layers.lower(0, "file");
-    const nested = join(layers.directory, "nested");
-    const below = join(layers.directory, "below");
-    for (const path of [nested, below, join(below, "directory")]) mkdirSync(path);
-    for (const path of ["deleted", "renamed", "directory/x"]) writeFileSync(join(below, path), path);
-    const mountNested = (share: string, use: () => void) => {
-      const [upper, work] = [join(share, "upper"), join(share, "work")];
-      for (const path of [upper, work]) mkdirSync(path, { recursive: true });
-      const options = `lowerdir=${below},upperdir=${upper},workdir=${work}`;
-      execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", nested]);
-      try {
-        use();
-      } finally {
-        execFileSync("umount", [nested]);
-      }
-    };
-    const args = layers.args("--cache", "never");
-    await layers.mounted((share) => {
-      mountNested(share, () => {
-        unlinkSync(join(nested, "deleted"));
-        renameSync(join(nested, "renamed"), join(nested, "new-name"));
-        rmSync(join(nested, "directory"), { recursive: true });
-        mkdirSync(join(nested, "directory"));
-        expect(names(nested)).toEqual(["directory", "new-name"]);
-      });
-      expect(isWhiteout(join(share, "upper/deleted"))).toBe(true);
-    }, args);
-    await layers.mounted((share) => {
-      expect(names(join(share, "upper"))).toEqual(["deleted", "directory", "new-name", "renamed"]);
-      expect(isWhiteout(join(share, "upper/renamed"))).toBe(true);
-      mountNested(share, () => {
-        expect(names(nested)).toEqual(["directory", "new-name"]);
-        expect(names(join(nested, "directory"))).toEqual([]);
-      });
-    }, args);
-  });
+  test.each(["auto", "never"])(
+    "can be the upper layer of an overlay in the guest (--cache %s)",
+    async (cache) => {
+      const layers = new Layers(1);
+      layers.lower(0, "file");
+      const nested = join(layers.directory, "nested");
+      const below = join(layers.directory, "below");
+      for (const path of [nested, below, join(below, "directory")]) mkdirSync(path);
+      for (const path of ["deleted", "renamed", "directory/x"]) writeFileSync(join(below, path), path);
+      const mountNested = (share: string, use: () => void) => {
+        const [upper, work] = [join(share, "upper"), join(share, "work")];
+        for (const path of [upper, work]) mkdirSync(path, { recursive: true });
+        const options = `lowerdir=${below},upperdir=${upper},workdir=${work}`;
+        execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", nested]);
+        try {
+          use();
+        } finally {
+          execFileSync("umount", [nested]);
+        }
+      };
+      const args = layers.args("--cache", cache);
+      await layers.mounted((share) => {
+        mountNested(share, () => {
+          unlinkSync(join(nested, "deleted"));
+          renameSync(join(nested, "renamed"), join(nested, "new-name"));
+          rmSync(join(nested, "directory"), { recursive: true });
+          mkdirSync(join(nested, "directory"));
+          expect(names(nested)).toEqual(["directory", "new-name"]);
+        });
+        expect(isWhiteout(join(share, "upper/deleted"))).toBe(true);
+      }, args);
+      await layers.mounted((share) => {
+        expect(names(join(share, "upper"))).toEqual(["deleted", "directory", "new-name", "renamed"]);
+        expect(isWhiteout(join(share, "upper/renamed"))).toBe(true);
+        mountNested(share, () => {
+          expect(names(nested)).toEqual(["directory", "new-name"]);
+          expect(names(join(nested, "directory"))).toEqual([]);
+        });
+      }, args);
+    },
+  );
 
   test("refuses to read a copy of the kernel's that has attributes only", async () => {
     const layers = new Layers(1);
@@ -310,6 +316,27 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
       expect(() => readFileSync(join(share, "file"))).toThrow("EIO");
     });
   });
+
+  test.each(["gateway", "kernel"])(
+    "belongs to the lower layer that it was first used with by the %s",
+    async (first) => {
+      const layers = new Layers();
+      if (first === "gateway") await layers.mounted(() => {});
+      else layers.mountedByKernel(() => {});
+      await layers.mounted(() => {});
+      layers.mountedByKernel(() => {});
+      const [top, bottom] = layers.lowers as [string, string];
+      const swapped = ["--backend", "overlay", "--lower", bottom, "--lower", top, "--upper", layers.upper];
+      await expect(layers.mounted(() => {}, swapped)).rejects.toThrow("another layer on top");
+      const options = `lowerdir=${bottom}:${top},upperdir=${layers.upper},workdir=${layers.work},index=on`;
+      expect(() =>
+        execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", layers.directory], {
+          stdio: "pipe",
+        }),
+      ).toThrow(/stale/i);
+      await layers.mounted(() => {}, [...swapped, "--index", "off"]);
+    },
+  );
 
   test("is the same to the kernel, and the kernel's to us", async () => {
     const layers = new Layers();

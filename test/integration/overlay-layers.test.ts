@@ -57,6 +57,17 @@ describe("the layers of an overlay", () => {
     expect(line).toMatch(/expected (a directory|directories) outside of/);
   });
 
+  test("on top may not come with the work directory of another one", async () => {
+    const gateway = await start("--upper", upper);
+    await gateway.stop();
+    const other = join(directory, "other");
+    mkdirSync(other);
+    const [code, line] = await refusal("--upper", other, "--work", `${upper}.work`);
+    expect(code).toBe(1);
+    expect(line).toMatch(/other": the work directory belongs to another upper layer/);
+    await start("--upper", other, "--work", `${upper}.work`, "--index", "off");
+  });
+
   test("may be memory on top, of a size that makes sense", async () => {
     await start("--upper", "memory:1MiB");
     expect(await refusal("--upper", "memory:much")).toEqual([

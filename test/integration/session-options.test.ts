@@ -58,7 +58,7 @@ describe.each(BACKENDS)("on %s", (backend) => {
     const entry = ok(fs.mkdir(ROOT, "directory"));
     expect([entry.entryValid, entry.entryValidNsec]).toEqual([7, 0]);
     expect([entry.attrValid, entry.attrValidNsec]).toEqual([0, 250_000_000]);
-    const absent = ok(fs.lookup(ROOT, "absent"));
+    const absent = ok(fs.lookupEntry(ROOT, "absent"));
     expect([absent.nodeid, absent.entryValid, absent.entryValidNsec]).toEqual([0n, 1, 500_000_000]);
     expect(ok(fs.create(ROOT, "absent")).nodeid).not.toBe(0n);
   });

@@ -449,6 +449,60 @@ describe("a restart", () => {
     expect(await share.keys()).toEqual(["a"]);
   });
 
+  it("leaves no second upload of a file whose completion arrived without an answer", async () => {
+    await share.stop();
+    share = await StagingShare.start({}, 500);
+    area = share.open();
+    const data = pattern(20 * MIB);
+    await area.create("big", ATTRIBUTES).write(0, data);
+    share.server.faults.add({ kind: "lost", operation: "CompleteMultipartUpload" });
+    const unanswered = ["CompleteMultipartUpload", "ListParts", "HeadObject"];
+    share.server.faults.add({ kind: "error", operation: unanswered, times: Number.POSITIVE_INFINITY });
+    const synced = area.sync("");
+    await until(() => share.object("big") !== undefined);
+    expect(await synced).toBe(-EIO);
+    await area.close();
+    share.server.faults.clear();
+
+    const again = share.open();
+    await again.drain(() => {}, new AbortController().signal);
+    expect(share.object("big")?.equals(data)).toBe(true);
+    expect(share.openUploads).toBe(0);
+  });
+
+  it("aborts what it gave up while other uploads were being aborted", async () => {
+    const failing = { kind: "error", status: 403, code: "AccessDenied" } as const;
+    share.server.faults.add({ ...failing, operation: ["UploadPart"], times: Number.POSITIVE_INFINITY });
+    for (const name of ["a", "b", "c"]) {
+      const file = area.create(name, ATTRIBUTES);
+      await file.write(0, pattern(12 * MIB));
+      expect(await file.sync()).toBe(-EACCES);
+      file.release();
+    }
+    expect(share.openUploads).toBe(3);
+    share.server.faults.add({ kind: "delay", operation: "AbortMultipartUpload", delayMs: 100, times: 3 });
+    area.remove("a");
+    await until(() => (share.requests.AbortMultipartUpload ?? 0) > 0);
+    area.remove("b");
+    area.remove("c");
+    await area.drain(() => {}, new AbortController().signal);
+    expect(share.openUploads).toBe(0);
+  });
+
+  it("aborts the upload of a file that was removed before", async () => {
+    const failing = { kind: "error", status: 403, code: "AccessDenied" } as const;
+    share.server.faults.add({ ...failing, operation: ["UploadPart"], times: Number.POSITIVE_INFINITY });
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, pattern(12 * MIB));
+    expect(await file.sync()).toBe(-EACCES);
+    area.remove("a");
+    await area.close();
+    expect(share.openUploads).toBe(1);
+
+    await share.open().drain(() => {}, new AbortController().signal);
+    expect(share.openUploads).toBe(0);
+  });
+
   it("refuses a directory that is in use", () => {
     expect(() => share.open()).toThrow(/in use by another gateway/);
   });

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { isStoreError } from "../errors.js";
+import { findObject } from "../store/find-object.js";
 import type { ObjectAttributes, ObjectInfo, ObjectStore } from "../store/object-store.js";
 import type { AttributeFile } from "./attribute-file.js";
 
@@ -106,15 +106,10 @@ export class AttributeStore {
   }
 
   async #head(key: string): Promise<ObjectInfo | undefined> {
-    try {
-      const info = await this.#store.head(key);
+    const info = await findObject(this.#store, key);
+    if (info !== undefined) {
       this.learn(key, info.etag, info.lastModifiedMs, info.attributes);
-      return info;
-    } catch (error) {
-      if (isStoreError(error, "not-found")) {
-        return undefined;
-      }
-      throw error;
     }
+    return info;
   }
 }

@@ -1,3 +1,4 @@
+import { XattrFlag } from "../../../src/vfs/backend.js";
 import {
   E2BIG,
   EEXIST,
@@ -8,13 +9,12 @@ import {
   ERANGE,
   type Status,
 } from "../../../src/vfs/errno.js";
+import { replyXattr, replyXattrNames } from "../../../src/vfs/xattr-reply.js";
 import { type FileAttributes, timeNow, typeOf } from "../attributes/file-attributes.js";
 import { S3Directory, S3File, type S3Node } from "../namespace/node.js";
 import type { S3Volume } from "../volume.js";
 import { storeAttributes } from "./store-attributes.js";
 
-const XATTR_CREATE = 1;
-const XATTR_REPLACE = 2;
 const NAME_BYTES = 255;
 const VALUE_BYTES = 65_536;
 const USER = "user.";
@@ -68,7 +68,7 @@ export function setXattr(
   value: Uint8Array,
   flags: number,
 ): Status {
-  if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) {
+  if ((flags & ~(XattrFlag.CREATE | XattrFlag.REPLACE)) !== 0) {
     return -EINVAL;
   }
   const refused = checkName(node, name);
@@ -79,10 +79,10 @@ export function setXattr(
     return -E2BIG;
   }
   const { xattrs } = node.attributes as FileAttributes;
-  if (xattrs.has(name) && (flags & XATTR_CREATE) !== 0) {
+  if (xattrs.has(name) && (flags & XattrFlag.CREATE) !== 0) {
     return -EEXIST;
   }
-  if (!xattrs.has(name) && (flags & XATTR_REPLACE) !== 0) {
+  if (!xattrs.has(name) && (flags & XattrFlag.REPLACE) !== 0) {
     return -ENODATA;
   }
   return replaceXattrs(volume, node, new Map(xattrs).set(name, Buffer.from(value)));
@@ -95,25 +95,12 @@ export function getXattr(node: S3Node, name: string, into: Uint8Array): Status {
   if (value === undefined) {
     return name.startsWith(USER) || name.startsWith(OBJECT) ? -ENODATA : -EOPNOTSUPP;
   }
-  if (into.length > 0) {
-    if (into.length < value.length) {
-      return -ERANGE;
-    }
-    into.set(value);
-  }
-  return value.length;
+  return replyXattr(value, into);
 }
 
 /** listxattr(2); with an empty `into` the length. */
 export function listXattrs(node: S3Node, into: Uint8Array): Status {
-  const names = [...(node.attributes?.xattrs.keys() ?? [])].map((name) => `${name}\0`).join("");
-  if (into.length > 0) {
-    if (into.length < names.length) {
-      return -ERANGE;
-    }
-    into.set(Buffer.from(names, "latin1"));
-  }
-  return names.length;
+  return replyXattrNames(node.attributes?.xattrs.keys() ?? [], into);
 }
 
 /** removexattr(2). */

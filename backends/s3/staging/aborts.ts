@@ -1,4 +1,4 @@
-import type { ObjectStore } from "../store/object-store.js";
+import type { ObjectAttributes, ObjectStore } from "../store/object-store.js";
 import { Backoff } from "./backoff.js";
 import type { Abort } from "./file-state.js";
 import type { Journal } from "./journal.js";
@@ -11,7 +11,11 @@ export class Aborts {
   readonly #store: ObjectStore;
   readonly #journal: Journal;
   readonly #backoff = new Backoff();
+  /** Creations whose answers may still come: before, a list of uploads proves nothing. */
+  readonly #creations = new Map<Promise<string>, string>();
   #running: Promise<void> | undefined;
+  /** Something was added to the journal since the running round began. */
+  #wanted = false;
   #closed = false;
 
   constructor(store: ObjectStore, journal: Journal) {
@@ -19,11 +23,21 @@ export class Aborts {
     this.#journal = journal;
   }
 
+  /** Begins an upload; an abort without its id waits for the answer. @returns its id */
+  async createUpload(key: string, attributes: ObjectAttributes): Promise<string> {
+    const creation = this.#store.createUpload(key, attributes);
+    this.#creations.set(creation, key);
+    try {
+      return await creation;
+    } finally {
+      this.#creations.delete(creation);
+    }
+  }
+
   /** Begins with what the journal says by now. */
   start(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#wanted = true;
+    this.#running ??= this.#run();
   }
 
   /** Resolves when there was an attempt at each of them. */
@@ -38,6 +52,20 @@ export class Aborts {
 
   async #run(): Promise<void> {
     let failed = false;
+    while (this.#wanted) {
+      this.#wanted = false;
+      failed = await this.#abortAll();
+    }
+    this.#running = undefined;
+    if (!failed) {
+      this.#backoff.reset();
+    } else if (!this.#closed) {
+      setTimeout(() => this.start(), this.#backoff.next()).unref();
+    }
+  }
+
+  async #abortAll(): Promise<boolean> {
+    let failed = false;
     for (const abort of [...this.#journal.image.aborts.values()]) {
       try {
         await this.#abort(abort);
@@ -46,11 +74,7 @@ export class Aborts {
         failed = true;
       }
     }
-    if (!failed) {
-      this.#backoff.reset();
-    } else if (!this.#closed) {
-      setTimeout(() => this.start(), this.#backoff.next()).unref();
-    }
+    return failed;
   }
 
   /**
@@ -62,6 +86,8 @@ export class Aborts {
       await this.#store.abortUpload(key, uploadId);
       return;
     }
+    const creations = [...this.#creations].filter(([, created]) => created === key);
+    await Promise.allSettled(creations.map(([creation]) => creation));
     const known = new Set([...this.#journal.image.files.values()].map(({ upload }) => upload?.uploadId));
     for (const { uploadId: found, initiatedMs } of await this.#store.listUploads(key)) {
       if (initiatedMs >= sinceMs - CLOCK_SKEW_MS && !known.has(found)) {

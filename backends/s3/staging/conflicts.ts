@@ -1,5 +1,5 @@
 import type { Logger } from "../../../src/vfs/logger.js";
-import { isStoreError } from "../errors.js";
+import { findObject } from "../store/find-object.js";
 import type { ObjectInfo, ObjectStore } from "../store/object-store.js";
 import { ANYTHING, NOTHING, type StatePatch } from "./file-state.js";
 import type { LocalFile } from "./local-file.js";
@@ -39,7 +39,7 @@ export class ConflictResolver {
   /** `target` is where the file could not be written. */
   async resolve(file: LocalFile, target: string): Promise<Resolution> {
     const { source } = file.state;
-    const there = source === undefined ? undefined : await this.#find(source.key);
+    const there = source === undefined ? undefined : await findObject(this.#options.store, source.key);
     const isSourceLost = source !== undefined && there?.etag !== source.etag;
     if (source !== undefined && !file.dataChanged && isSourceLost) {
       return this.#resolveUnchanged(file, target, there);
@@ -104,16 +104,5 @@ export class ConflictResolver {
     );
     this.#options.onConflict(file, target, lostKey);
     return Resolution.LOST;
-  }
-
-  async #find(key: string): Promise<ObjectInfo | undefined> {
-    try {
-      return await this.#options.store.head(key);
-    } catch (err) {
-      if (isStoreError(err, "not-found")) {
-        return undefined;
-      }
-      throw err;
-    }
   }
 }

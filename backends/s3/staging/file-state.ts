@@ -203,6 +203,29 @@ export function applyRecord(image: JournalImage, record: JournalRecord): void {
   }
 }
 
+/** The object that the bucket has under the file's own key, as far as is known. */
+export function objectUnder({ key, source, expect }: FileState): { readonly etag?: string } | undefined {
+  if (source?.key === key) {
+    return { etag: source.etag };
+  }
+  if (expect === NOTHING) {
+    return undefined;
+  }
+  return expect.startsWith('"') ? { etag: expect } : {};
+}
+
+/** Steps that make a file go: what it left behind elsewhere is removed without it. */
+export function replacing(file: FileState | undefined): JournalRecord[] {
+  if (file === undefined) {
+    return [];
+  }
+  const { id, leftovers } = file;
+  return [
+    { file: id, set: { removed: true } },
+    ...leftovers.map(({ key, etag }) => ({ remove: key, ...(etag !== undefined && { etag }) })),
+  ];
+}
+
 /** The shortest steps that lead from nothing to the image. */
 export function* snapshotRecords(image: JournalImage): Generator<JournalRecord> {
   for (const { id, changed, ...fields } of image.files.values()) {

@@ -14,6 +14,7 @@ import { type Extent, ExtentSet } from "./extent-set.js";
 import type { FileState } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import type { LocalData } from "./local-data.js";
+import { SnapshotGuard } from "./snapshot-guard.js";
 import type { FileTaker, FsyncMode, SourceObject, SourceReader, StagedFile } from "./staging.js";
 
 /** The largest object there can be: 5 TiB. */
@@ -52,13 +53,6 @@ export interface Snapshot {
   readonly dataChanged: boolean;
 }
 
-/** Bytes that are being sent: whether they were changed since they were read. */
-export interface SentRange {
-  readonly start: number;
-  readonly end: number;
-  stale: boolean;
-}
-
 /**
  * A staged file: data that is on the local disk, and what is known of it. While it is being published, bytes that were
  * not sent yet do not change (writers to them wait), so that the object is the file as it was at one moment.
@@ -66,19 +60,14 @@ export interface SentRange {
 export class LocalFile implements StagedFile {
   readonly state: FileState;
   readonly data: LocalData;
+  /** Of the publication under way. */
+  readonly guard = new SnapshotGuard();
   readonly #host: FileHost;
   /** Bytes that the local file has, be it data of its own or what the source has as well. */
   readonly #local = new ExtentSet();
-  readonly #sent = new Set<SentRange>();
   #references = 0;
   #error: Status = 0;
   #modifiedMs: number;
-  /** Since the snapshot of the publication under way: what was changed, and the smallest size. */
-  #during: ExtentSet | undefined;
-  #smallestDuring = Number.POSITIVE_INFINITY;
-  /** Bytes that the publication under way has not read yet, and who waits for that. */
-  readonly #unread = new ExtentSet();
-  #readersOfUnread: (() => void)[] = [];
   /** Writes under way in the I/O pool. */
   #writing = 0;
   #idle: (() => void)[] = [];
@@ -205,7 +194,7 @@ export class LocalFile implements StagedFile {
     if (refused < 0) {
       return refused;
     }
-    if (this.#unread.intersects(offset, end) || this.#host.isFull(from.length)) {
+    if (this.guard.isUnread(offset, end) || this.#host.isFull(from.length)) {
       return this.#whenPossible(offset, end, () => this.#writeNow(offset, from));
     }
     return this.#writeNow(offset, from);
@@ -226,7 +215,7 @@ export class LocalFile implements StagedFile {
     if (refused < 0) {
       return refused;
     }
-    await this.#untilRead(size, Number.POSITIVE_INFINITY);
+    await this.guard.untilRead(size, Number.POSITIVE_INFINITY);
     const { journal } = this.#host;
     const status = journal.append({ file: this.state.id, cut: size });
     if (status < 0) {
@@ -234,8 +223,7 @@ export class LocalFile implements StagedFile {
     }
     this.#host.account(-this.#local.remove(size, Number.POSITIVE_INFINITY));
     this.#changed(size, Number.POSITIVE_INFINITY);
-    this.#smallestDuring = Math.min(this.#smallestDuring, size);
-    this.#during?.remove(size, Number.POSITIVE_INFINITY);
+    this.guard.cut(size);
     return this.data.truncate(size);
   }
 
@@ -308,16 +296,13 @@ export class LocalFile implements StagedFile {
     this.#error = error;
   }
 
-  /** Takes the file as it is now. Until {@link endSnapshot}, bytes that {@link markRead} does not name stay as they are. */
+  /** Takes the file as it is now, until {@link SnapshotGuard.end}. */
   async beginSnapshot(): Promise<Snapshot> {
     while (this.#writing > 0) {
       await new Promise<void>((resolve) => this.#idle.push(resolve));
     }
     const { key, size, source, sourceLimit, changed, attributes } = this.state;
-    this.#during = new ExtentSet();
-    this.#smallestDuring = Number.POSITIVE_INFINITY;
-    this.#unread.clear();
-    this.#unread.add(0, size);
+    this.guard.begin(size);
     return {
       key,
       size,
@@ -329,38 +314,6 @@ export class LocalFile implements StagedFile {
     };
   }
 
-  /** The publication has read these bytes, or needs none of the file's own there. */
-  markRead(start: number, end: number): void {
-    this.#unread.remove(start, end);
-    const waiting = this.#readersOfUnread;
-    this.#readersOfUnread = [];
-    for (const wake of waiting) {
-      wake();
-    }
-  }
-
-  /** The publication has ended, either way. */
-  endSnapshot(): void {
-    this.#during = undefined;
-    this.markRead(0, Number.POSITIVE_INFINITY);
-  }
-
-  /** What differs from the snapshot by now: ranges, and below which offset the rest is as it was. */
-  sinceSnapshot(): { readonly changed: readonly Extent[]; readonly limit: number } {
-    return { changed: [...(this.#during ?? [])], limit: this.#smallestDuring };
-  }
-
-  /** From now on `stale` of the answer says whether these bytes were changed, until {@link untrack}. */
-  track(start: number, end: number): SentRange {
-    const range = { start, end, stale: false };
-    this.#sent.add(range);
-    return range;
-  }
-
-  untrack(range: SentRange): void {
-    this.#sent.delete(range);
-  }
-
   /** Whether all of the bytes are the file's own. */
   hasOwn(start: number, end: number): boolean {
     return this.state.changed.covers(start, end);
@@ -369,7 +322,7 @@ export class LocalFile implements StagedFile {
   /** Gives up local copies of what the bucket has. */
   async dropClean(): Promise<void> {
     const isClean = this.state.source !== undefined && !this.dirty;
-    if (isClean && this.#during === undefined && this.#reading === 0) {
+    if (isClean && !this.guard.isActive && this.#reading === 0) {
       this.#host.account(-this.#local.bytes);
       this.#local.clear();
       await this.data.truncate(0);
@@ -433,16 +386,10 @@ export class LocalFile implements StagedFile {
       }
     }
     if (readFirst) {
-      await this.#untilRead(start, end);
+      await this.guard.untilRead(start, end);
     }
     const refused = this.#refusal(end);
     return refused < 0 ? refused : action();
-  }
-
-  async #untilRead(start: number, end: number): Promise<void> {
-    while (this.#unread.intersects(start, end)) {
-      await new Promise<void>((resolve) => this.#readersOfUnread.push(resolve));
-    }
   }
 
   #writeNow(offset: number, from: Uint8Array): Awaitable<Status> {
@@ -496,10 +443,7 @@ export class LocalFile implements StagedFile {
   #changed(start: number, end: number): void {
     const { state } = this;
     this.#modifiedMs = Date.now();
-    this.#during?.add(start, end);
-    for (const range of this.#sent) {
-      range.stale ||= range.start < end && range.end > start;
-    }
+    this.guard.change(start, end);
     const stale = (state.upload?.parts ?? [])
       .filter(({ offset, length }) => offset < end && offset + length > start)
       .map(({ partNumber }) => partNumber);
@@ -519,7 +463,7 @@ export class LocalFile implements StagedFile {
     if (!zeroes || offset >= last) {
       return 0;
     }
-    await this.#untilRead(offset, last);
+    await this.guard.untilRead(offset, last);
     const status = await this.data.punch(offset, last - offset);
     if (status < 0) {
       return status;

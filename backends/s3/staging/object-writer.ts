@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { isStoreError, StatusError } from "../errors.js";
+import { findObject } from "../store/find-object.js";
 import type {
   Condition,
   ObjectAttributes,
@@ -73,6 +74,8 @@ export class ObjectWriter {
     if (dataChanged && (size > FIRST_PART_BYTES || (file.state.upload?.parts.length ?? 0) > 0)) {
       return this.#writeParts(file, upload, target, expect);
     }
+    // Of a file that was larger when it was begun.
+    upload.drop();
     const snapshot = await file.beginSnapshot();
     if (!snapshot.dataChanged && snapshot.source !== undefined) {
       return this.#copy(file, upload, snapshot, target, expect);
@@ -88,7 +91,7 @@ export class ObjectWriter {
    */
   async recognise(file: LocalFile, key: string): Promise<boolean> {
     const { id, intents, source } = file.state;
-    const there = intents.length > 0 ? await this.#find(key) : undefined;
+    const there = intents.length > 0 ? await findObject(this.#options.store, key) : undefined;
     if (there === undefined || !intents.some((intent) => isIntended(there, intent))) {
       return false;
     }
@@ -105,7 +108,7 @@ export class ObjectWriter {
     const { id, intents } = file.state;
     const strays = intents.filter(({ key }) => key !== target);
     for (const intent of strays) {
-      const there = await this.#find(intent.key);
+      const there = await findObject(this.#options.store, intent.key);
       const leftovers = file.state.leftovers.filter(({ key }) => key !== intent.key);
       this.#options.journal.append({
         file: id,
@@ -126,7 +129,7 @@ export class ObjectWriter {
       if (count !== snapshot.size) {
         throw new StatusError(count);
       }
-      file.markRead(0, snapshot.size);
+      file.guard.markRead(0, snapshot.size);
       const hash = body.length <= MAX_HASHED_BYTES ? createHash("md5").update(body).digest("hex") : undefined;
       const intent: Intent = {
         key: target,
@@ -153,7 +156,7 @@ export class ObjectWriter {
     if (source === undefined || source.size > MAX_COPY_BYTES) {
       return this.#writeParts(file, upload, target, expect);
     }
-    file.markRead(0, snapshot.size);
+    file.guard.markRead(0, snapshot.size);
     const { key, etag, versionId, size } = source;
     const from = { key, ifMatch: etag, ...(versionId !== undefined && { versionId }) };
     const intent: Intent = { key: target, size, etag, ...(attributes && { metadata: attributes.metadata }) };
@@ -189,9 +192,16 @@ export class ObjectWriter {
       metadata: begun.metadata,
       ...(etag !== undefined && { etag }),
     };
-    const result = await this.#send(file, intent, expect, (condition) =>
-      store.completeUpload(target, uploadId, parts, condition),
-    );
+    let isCompleted = false;
+    const result = await this.#send(file, intent, expect, async (condition) => {
+      const completed = await store.completeUpload(target, uploadId, parts, condition);
+      isCompleted = true;
+      return completed;
+    });
+    if (!isCompleted) {
+      // What arrived without an answer is another upload of the same bytes, if not this one.
+      upload.drop();
+    }
     return { snapshot, result };
   }
 
@@ -221,7 +231,7 @@ export class ObjectWriter {
       if (!isStoreError(err, "precondition", "not-found", "no-upload") && !(err instanceof ConflictError)) {
         throw err;
       }
-      const there = await this.#find(intent.key);
+      const there = await findObject(this.#options.store, intent.key);
       if (there !== undefined && isIntended(there, intent)) {
         return there;
       }
@@ -247,17 +257,6 @@ export class ObjectWriter {
     throw new ArrivedError();
   }
 
-  async #find(key: string): Promise<ObjectInfo | undefined> {
-    try {
-      return await this.#options.store.head(key);
-    } catch (err) {
-      if (isStoreError(err, "not-found")) {
-        return undefined;
-      }
-      throw err;
-    }
-  }
-
   /** What the endpoint checks by itself; where it does not, one look before comes close. */
   async #condition(key: string, expect: Expectation, isCopy: boolean): Promise<Condition | undefined> {
     const { createOnly, replaceOnly, conditionalCopyTarget } = this.#options.features;
@@ -268,7 +267,7 @@ export class ObjectWriter {
     if (isHonoured && (conditionalCopyTarget || !isCopy)) {
       return expect === NOTHING ? { ifNoneMatch: "*" } : { ifMatch: expect };
     }
-    if (((await this.#find(key))?.etag ?? NOTHING) !== expect) {
+    if (((await findObject(this.#options.store, key))?.etag ?? NOTHING) !== expect) {
       throw new ConflictError();
     }
     return undefined;

@@ -122,14 +122,14 @@ export class PartUpload {
         const isSent = sent?.offset === part.offset && sent.length === part.length;
         const end = part.offset + part.length;
         if (isSent || part.copy) {
-          this.#file.markRead(part.offset, end);
+          this.#file.guard.markRead(part.offset, end);
         }
         if (isSent) {
           return sent;
         }
         return part.copy && source !== undefined
           ? this.#copyBytes(uploadId, part, source)
-          : this.#sendBytes(uploadId, part, () => this.#file.markRead(part.offset, end));
+          : this.#sendBytes(uploadId, part, () => this.#file.guard.markRead(part.offset, end));
       }),
     );
   }
@@ -188,13 +188,13 @@ export class PartUpload {
 
   /** The intent comes first: if the answer is lost, the key is known and the upload can be found. */
   async #create(key: string, attributes: ObjectAttributes): Promise<string> {
-    const { store, journal, aborts } = this.#context;
+    const { journal, aborts } = this.#context;
     const { id } = this.#file.state;
     const begun = { key, sinceMs: Date.now(), attributes, parts: [] };
     journal.append({ file: id, set: { upload: begun } });
     let uploadId: string;
     try {
-      uploadId = await store.createUpload(key, attributes);
+      uploadId = await aborts.createUpload(key, attributes);
     } catch (err) {
       journal.append({ file: id, set: { upload: null } }, { abort: key, sinceMs: begun.sinceMs });
       aborts.start();
@@ -216,7 +216,7 @@ export class PartUpload {
     const file = this.#file;
     const { partNumber, offset, length } = part;
     return slots.run(length, async (buffer) => {
-      const range = file.track(offset, offset + length);
+      const range = file.guard.track(offset, offset + length);
       try {
         const count = await file.read(offset, buffer);
         if (count !== length) {
@@ -228,7 +228,7 @@ export class PartUpload {
         this.#inVain += range.stale ? 1 : 0;
         return this.#keep({ ...sent, partNumber, offset, length }, range.stale);
       } finally {
-        file.untrack(range);
+        file.guard.untrack(range);
       }
     });
   }
@@ -243,13 +243,13 @@ export class PartUpload {
       ...(source.versionId !== undefined && { versionId: source.versionId }),
     };
     return slots.run(0, async () => {
-      const range = file.track(offset, offset + length);
+      const range = file.guard.track(offset, offset + length);
       try {
         const key = file.state.upload?.key ?? file.key;
         const copied = await store.copyPart(key, uploadId, partNumber, from, offset, length);
         return this.#keep({ ...copied, partNumber, offset, length }, range.stale);
       } finally {
-        file.untrack(range);
+        file.guard.untrack(range);
       }
     });
   }

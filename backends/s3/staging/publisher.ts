@@ -97,10 +97,11 @@ export class Publisher {
 
   /** The file is not to be published: its upload is given up. */
   forget(file: LocalFile): void {
-    const work = this.#work.get(file);
-    clearTimeout(work?.retry);
+    // Of one that a gateway before has left, there was no work yet.
+    const { retry, upload } = this.#workOf(file);
+    clearTimeout(retry);
     this.#due.delete(file);
-    work?.upload.drop();
+    upload.drop();
     this.#work.delete(file);
   }
 
@@ -162,7 +163,7 @@ export class Publisher {
       status = storeStatus(err);
       this.#report(file, err);
     } finally {
-      file.endSnapshot();
+      file.guard.end();
       work.upload.resumeStreaming();
     }
     if (status < 0) {
@@ -216,7 +217,7 @@ export class Publisher {
       this.#finish(file);
       return Resolution.DONE;
     } catch (err) {
-      file.endSnapshot();
+      file.guard.end();
       if (err instanceof ArrivedError) {
         return Resolution.RETRY;
       }
@@ -249,7 +250,7 @@ export class Publisher {
 
   #written(file: LocalFile, snapshot: Snapshot, { etag, versionId }: PutResult, target: string): void {
     const { state } = file;
-    const { changed, limit } = file.sinceSnapshot();
+    const { changed, limit } = file.guard.changes();
     const source: SourceObject = {
       key: target,
       etag,
@@ -275,7 +276,7 @@ export class Publisher {
         ...(!isMoved && { expect: etag }),
       },
     });
-    file.endSnapshot();
+    file.guard.end();
     this.#options.removals.forget(target);
     if (isMoved && !file.removed) {
       this.#options.removals.addLeftover({ key: target, etag }, () => this.publish(file));

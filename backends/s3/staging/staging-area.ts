@@ -11,15 +11,17 @@ import {
   type JournalRecord,
   type Leftover,
   NOTHING,
+  objectUnder,
+  replacing,
   type StatePatch,
 } from "./file-state.js";
 import { Journal } from "./journal.js";
-import { KeyTree } from "./key-tree.js";
 import { LocalData } from "./local-data.js";
 import { type FileHost, LocalFile } from "./local-file.js";
 import { ObjectWriter } from "./object-writer.js";
 import { Publisher } from "./publisher.js";
 import { Removals } from "./removals.js";
+import { StagedFiles } from "./staged-files.js";
 import type {
   FsyncMode,
   Move,
@@ -92,8 +94,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   readonly #removals: Removals;
   readonly #aborts: Aborts;
   readonly #publisher: Publisher;
-  readonly #files = new Map<string, LocalFile>();
-  readonly #tree = new KeyTree();
+  readonly #files = new StagedFiles();
   #nextId = 1;
   #bytes = 0;
 
@@ -142,19 +143,15 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   isGone(prefix: string): boolean {
-    return this.#removals.isGone(prefix) && !this.#tree.hasBelow(prefix);
+    return this.#removals.isGone(prefix) && !this.#files.hasBelow(prefix);
   }
 
   childrenOf(prefix: string): ReadonlyMap<string, StagedChild> {
-    const children = new Map<string, StagedChild>();
-    for (const name of this.#tree.names(prefix)) {
-      children.set(name, { file: this.#files.get(prefix + name) });
-    }
-    return children;
+    return this.#files.childrenOf(prefix);
   }
 
   hasBelow(prefix: string): boolean {
-    return this.#tree.hasBelow(prefix);
+    return this.#files.hasBelow(prefix);
   }
 
   create(key: string, attributes: ObjectAttributes, replaces?: { readonly etag: string }): StagedFile {
@@ -162,7 +159,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     const claim = before === undefined ? this.#removals.claim(key) : undefined;
     const expect = before?.state.expect ?? claim?.expect ?? replaces?.etag ?? NOTHING;
     const id = this.#nextId++;
-    this.journal.append(...(claim?.forgets === true ? [{ removed: key }] : []), ...this.#replacing(before), {
+    this.journal.append(...(claim?.forgets === true ? [{ removed: key }] : []), ...replacing(before?.state), {
       file: id,
       state: { key, expect, attributes, attributesChanged: true, intents: before?.state.intents ?? [] },
     });
@@ -191,10 +188,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   async renameDirectory(from: string, to: string, moves: readonly Move[]): Promise<Status> {
-    const staged = [...this.#tree.below(from)].map((key) => ({
-      file: this.#files.get(key) as LocalFile,
-      to: to + key.slice(from.length),
-    }));
+    const staged = this.#files.below(from).map((file) => ({ file, to: to + file.key.slice(from.length) }));
     const moved = moves
       .filter(({ object }) => !this.#files.has(object.key) && !this.#removals.has(object.key))
       .map(({ object, to: target }) => ({ file: this.#edit(object), to: target }));
@@ -216,15 +210,15 @@ class LocalStagingArea implements StagingArea, FileHost {
       this.#removals.add(key, undefined, until);
       return;
     }
-    const etag = this.#objectUnder(file);
+    const etag = objectUnder(file.state);
     const isThere = etag !== undefined || this.#publisher.isRunning(file) || file.state.intents.length > 0;
     this.journal.append(
       ...(isThere ? [{ remove: key, ...(etag?.etag !== undefined && { etag: etag.etag }) }] : []),
-      ...this.#replacing(file),
+      ...replacing(file.state),
     );
     const busy = this.#publisher.isRunning(file) || file.references > 0;
     const released = busy
-      ? Promise.all([until, this.#publisher.idle(file), this.#untilReleased(file)])
+      ? Promise.all([until, this.#publisher.idle(file), this.#files.untilReleased(file)])
       : until;
     this.#retire(file);
     if (isThere) {
@@ -260,7 +254,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   status(): StagingStatus {
     let bytes = 0;
     let files = 0;
-    for (const file of this.#files.values()) {
+    for (const file of this.#files.all()) {
       if (file.dirty) {
         files++;
         bytes += file.state.changed.bytes;
@@ -276,7 +270,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     });
     try {
       while (!signal.aborted) {
-        const files = [...this.#files.values()].filter((file) => file.dirty);
+        const files = this.#files.all().filter((file) => file.dirty);
         const work = Promise.all([
           ...files.map((file) => this.#publisher.publish(file)),
           this.#removals.drain(""),
@@ -300,7 +294,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     this.#removals.close();
     this.#aborts.close();
     await this.journal.close();
-    for (const file of this.#files.values()) {
+    for (const file of this.#files.all()) {
       file.data.close();
     }
     this.#unlock();
@@ -315,11 +309,12 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   async makeRoom(_file: LocalFile, bytes: number): Promise<Status> {
-    await Promise.all([...this.#files.values()].map((file) => file.dropClean()));
+    await Promise.all(this.#files.all().map((file) => file.dropClean()));
     if (!this.isFull(bytes)) {
       return 0;
     }
-    const largest = [...this.#files.values()]
+    const largest = this.#files
+      .all()
       .filter((file) => file.dirty && file.localBytes > 0)
       .sort((one, other) => other.localBytes - one.localBytes)
       .slice(0, RELIEF_FILES);
@@ -342,29 +337,16 @@ class LocalStagingArea implements StagingArea, FileHost {
     } else {
       this.#publisher.schedule(file, this.#delayMs);
     }
-    for (const resolve of this.#releases.get(file) ?? []) {
-      resolve();
-    }
-    this.#releases.delete(file);
-  }
-
-  /** Who waits for the last reference of a file. */
-  readonly #releases = new Map<LocalFile, (() => void)[]>();
-
-  #untilReleased(file: LocalFile): Promise<void> | undefined {
-    if (file.references === 0) {
-      return undefined;
-    }
-    return new Promise((resolve) => {
-      this.#releases.set(file, [...(this.#releases.get(file) ?? []), resolve]);
-    });
+    this.#files.released(file);
   }
 
   #below(prefix: string): LocalFile[] {
-    return [...this.#files.values()].filter(
-      ({ key, state }) =>
-        key.startsWith(prefix) || state.leftovers.some((leftover) => leftover.key.startsWith(prefix)),
-    );
+    return this.#files
+      .all()
+      .filter(
+        ({ key, state }) =>
+          key.startsWith(prefix) || state.leftovers.some((leftover) => leftover.key.startsWith(prefix)),
+      );
   }
 
   #open(id: number): LocalFile {
@@ -392,40 +374,8 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   #place(file: LocalFile): void {
-    this.#files.set(file.key, file);
-    this.#tree.add(file.key);
+    this.#files.place(file);
     this.#removals.reviveDirectories(file.key);
-  }
-
-  #unplace(file: LocalFile): void {
-    if (this.#files.get(file.key) === file) {
-      this.#files.delete(file.key);
-      this.#tree.delete(file.key);
-    }
-  }
-
-  /** The object that the bucket has under the file's own key, as far as is known. */
-  #objectUnder({ state }: LocalFile): { readonly etag?: string } | undefined {
-    const { key, source, expect } = state;
-    if (source?.key === key) {
-      return { etag: source.etag };
-    }
-    if (expect === NOTHING) {
-      return undefined;
-    }
-    return expect.startsWith('"') ? { etag: expect } : {};
-  }
-
-  /** Steps that make a file go: what it left behind elsewhere is removed without it. */
-  #replacing(file: LocalFile | undefined): JournalRecord[] {
-    if (file === undefined) {
-      return [];
-    }
-    const { id, leftovers } = file.state;
-    return [
-      { file: id, set: { removed: true } },
-      ...leftovers.map(({ key, etag }) => ({ remove: key, ...(etag !== undefined && { etag }) })),
-    ];
   }
 
   /** The journal knows that the file is gone: the same for everything else. */
@@ -433,7 +383,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     if (file === undefined) {
       return;
     }
-    this.#unplace(file);
+    this.#files.unplace(file);
     for (const { key, etag } of file.state.leftovers) {
       this.#removals.add(key, etag, this.#publisher.idle(file));
     }
@@ -455,7 +405,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   #dispose(file: LocalFile): void {
-    this.#unplace(file);
+    this.#files.unplace(file);
     this.#publisher.forget(file);
     file.dispose(this.#options.adopt);
     this.journal.append({ file: file.state.id, gone: true });
@@ -479,7 +429,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     const claim = own === undefined && replaced === undefined ? this.#removals.claim(to) : undefined;
     const expect: Expectation =
       own?.etag ?? replaced?.state.expect ?? claim?.expect ?? replaces?.etag ?? NOTHING;
-    const there = this.#objectUnder(file);
+    const there = objectUnder(file.state);
     const leftover: Leftover | undefined = there === undefined ? undefined : { key: from, ...there };
     const kept = leftovers.filter(({ key }) => key !== to && key !== from);
     const set: StatePatch = {
@@ -490,7 +440,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     };
     const records: JournalRecord[] = [
       { file: id, set },
-      ...this.#replacing(replaced),
+      ...replacing(replaced?.state),
       ...(claim?.forgets === true ? [{ removed: to }] : []),
     ];
     return { file, from, to, replaced, leftover, records };
@@ -498,7 +448,7 @@ class LocalStagingArea implements StagingArea, FileHost {
 
   #renameAll(steps: readonly RenameStep[]): Status {
     for (const { file } of steps) {
-      this.#unplace(file);
+      this.#files.unplace(file);
     }
     const status = this.journal.append(...steps.flatMap(({ records }) => records));
     for (const { file, to, replaced, leftover } of steps) {
@@ -515,13 +465,13 @@ class LocalStagingArea implements StagingArea, FileHost {
 
   /** What a conflict makes of a file. */
   #change(file: LocalFile, set: StatePatch): void {
-    this.#unplace(file);
+    this.#files.unplace(file);
     this.journal.append({ file: file.state.id, set });
     this.#place(file);
   }
 
   #drop(file: LocalFile): void {
-    this.journal.append(...this.#replacing(file));
+    this.journal.append(...replacing(file.state));
     this.#retire(file);
   }
 

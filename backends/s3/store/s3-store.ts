@@ -216,7 +216,11 @@ export class S3Store implements ObjectStore {
       if (code !== "no-upload" && code !== "precondition" && code !== "not-found") throw error;
       // Whoever asks again after a restart does not know either whether it was done before.
       const found = await findCompleted(this.#client, key, parts);
-      if (found !== undefined) return found;
+      if (found !== undefined) {
+        // The same parts may have come by an earlier upload, and then this one is still open.
+        if (code === "precondition") await this.abortUpload(key, uploadId);
+        return found;
+      }
       if (code !== "not-found") throw error;
       throw new StoreError(isReplacement(condition) ? "precondition" : "no-upload", message, status);
     }

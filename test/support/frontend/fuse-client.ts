@@ -88,6 +88,12 @@ export class FuseClient extends FuseFiles {
   }
 
   lookup(parent: bigint, name: Name): Outcome<Entry> {
+    const found = this.lookupEntry(parent, name);
+    return found.error === null && found.nodeid === 0n ? { error: "ENOENT" } : found;
+  }
+
+  /** The answer itself: an entry without a node is a name that does not exist, which Linux remembers. */
+  lookupEntry(parent: bigint, name: Name): Outcome<Entry> {
     return this.#entry(Opcode.LOOKUP, parent, new Body().name(name));
   }
 

@@ -34,6 +34,25 @@ it.each([
   },
 );
 
+it.each([
+  ["auto", 86_400, 86_400, true],
+  ["always", 86_400, 86_400, true],
+  ["metadata", 86_400, 86_400, false],
+  ["never", 0, 0, false],
+] as const)(
+  "%s where nothing changes from outside: timeouts of %d s, of absent names %d s",
+  (name, timeoutSec, negativeTimeoutSec, keeps) => {
+    expect(cachePolicy(name, {}, false)).toEqual({
+      ...cachePolicy(name),
+      entryTimeoutSec: timeoutSec,
+      attrTimeoutSec: timeoutSec,
+      negativeTimeoutSec,
+      keepCache: keeps,
+      cacheDirectory: keeps,
+    });
+  },
+);
+
 it("has a policy for every name", () => {
   expect(CACHE_POLICY_NAMES.map((name) => typeof cachePolicy(name))).not.toContain("undefined");
 });

@@ -152,6 +152,7 @@ async function assemble(
           cache.release(object);
         }
       },
+      adopt: (path, object) => cache.adopt(path, object),
       logger,
     },
     events,

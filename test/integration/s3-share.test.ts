@@ -8,6 +8,7 @@ const BUCKET = "test";
 const LONG_KEY = `odd/${"long".repeat(70)}`;
 /** Keys of each of these directories: more than a page. */
 const LARGE = 1500;
+const FOLDERS = 40;
 const LARGE_DIRECTORIES = ["names", "looked-at", "plus", "one"];
 const ODD_KEYS = ["odd/a", "odd/a/b", "odd//c", "odd/./d", "odd/%:e", LONG_KEY, "odd/old_$folder$"];
 
@@ -32,6 +33,7 @@ describe("a bucket of the fake server", () => {
     for (const name of LARGE_DIRECTORIES) {
       await fake.command("synthetic", { bucket: BUCKET, prefix: `${name}/`, count: LARGE, size: 1 });
     }
+    for (let i = 0; i < FOLDERS; i++) await put(`folders/${String(i).padStart(2, "0")}/file`);
     for (const key of ODD_KEYS) await put(key, key);
     await put("dialects/s3fs", "x", { mode: "33152", uid: "1", gid: "2", mtime: "5.000000006" });
     await put("dialects/rclone", "x", { mode: "100755", mtime: "7.5" });
@@ -214,6 +216,18 @@ describe("a bucket of the fake server", () => {
     ok(fs.syncfs());
     await s3.send(new HeadObjectCommand({ Bucket: BUCKET, Key: "kept/" }));
     expect(namesIn(nodeid)).toEqual([]);
+  });
+
+  test("the directories of a directory are asked for side by side, one HEAD for each", async () => {
+    const { nodeid } = ok(fs.lookup(ROOT, "folders"));
+    const names = namesIn(nodeid);
+    expect(names).toHaveLength(FOLDERS);
+    await fake.command("settings", { latencyMs: 20 });
+    await fake.command("reset-counts");
+    for (const name of names) expect(ok(fs.lookup(nodeid, name)).attr.mode).toBe(0o040755);
+    const { operations, mostRequests } = await fake.command("settings", { latencyMs: 0 });
+    expect(operations).toEqual({ HeadObject: FOLDERS });
+    expect(mostRequests).toBeGreaterThan(8);
   });
 
   test("hard links and devices are refused", () => {

@@ -13,6 +13,14 @@ interface Known {
   readonly stored: ObjectAttributes;
 }
 
+/** What the bucket said of the key of a directory. */
+export interface MarkerAnswer {
+  /** Undefined: there is no marker. */
+  readonly info: ObjectInfo | undefined;
+  /** In ms of performance.now(). */
+  readonly askedMs: number;
+}
+
 /** New metadata leave the ETag as it is and change the time, which HEAD gives in seconds. */
 function secondOf(ms: number): number {
   return Math.floor(ms / 1000);
@@ -26,6 +34,7 @@ export class AttributeStore {
   readonly #store: ObjectStore;
   readonly #file: AttributeFile;
   readonly #known = new LRUCache<string, Known>({ max: MAX_IN_MEMORY });
+  readonly #markers = new LRUCache<string, MarkerAnswer>({ max: MAX_IN_MEMORY });
   readonly #asking = new Map<string, Promise<ObjectInfo | undefined>>();
 
   constructor(store: ObjectStore, file: AttributeFile) {
@@ -67,8 +76,22 @@ export class AttributeStore {
     return asked;
   }
 
+  /** The latest answer about the key of a directory, if nothing was learned of it since. */
+  peekMarker(key: string): MarkerAnswer | undefined {
+    return this.#markers.get(key);
+  }
+
+  /** Asks the bucket for the key of a directory, and remembers the answer. Rejects with a StoreError. */
+  async askMarker(key: string): Promise<MarkerAnswer> {
+    const askedMs = performance.now();
+    const answer = { info: await this.ask(key), askedMs };
+    this.#markers.set(key, answer);
+    return answer;
+  }
+
   /** Remembers what is stored with an object; the time is undefined for what this share has just written. */
   learn(key: string, etag: string, lastModifiedMs: number | undefined, stored: ObjectAttributes): void {
+    this.#markers.delete(key);
     if (lastModifiedMs === undefined) {
       this.#known.set(key, { etag, modifiedSec: undefined, stored });
       return;

@@ -118,6 +118,13 @@ export class BlockMap {
     );
   }
 
+  /** All bytes are in the file. It keeps them over a restart only where {@link add} says so. */
+  addAll(): void {
+    for (let block = 0; block < this.blocks; block++) {
+      this.#setPresent(block);
+    }
+  }
+
   /** Gives blocks up, before their bytes go. */
   remove(first: number, count: number): void {
     for (let block = first; block < first + count; block++) {

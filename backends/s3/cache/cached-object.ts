@@ -133,6 +133,23 @@ export class CachedObject {
     }
   }
 
+  /** The file has come with all bytes of the object. Resolves when their checksums are in it, too. */
+  async addAll(): Promise<void> {
+    const { size, blockBytes, blocks } = this.map;
+    this.map.addAll();
+    this.#came.push({ first: 0, count: blocks, sequence: ++arrivals });
+    this.#arrived(this, size);
+    const piece = Buffer.allocUnsafe(Math.min(size, Math.max(MIN_PART_BYTES, blockBytes)));
+    for (let offset = 0; offset < size; offset += piece.length) {
+      const bytes = piece.subarray(0, Math.min(piece.length, size - offset));
+      const count = await posix.readSlowly(this.fd, bytes, offset);
+      if (count !== bytes.length || !this.has(offset, bytes.length)) {
+        return;
+      }
+      this.map.add(offset / blockBytes, bytes);
+    }
+  }
+
   /** Waits until a range can be read, fetching what nobody fetches. Rejects with a StoreError. */
   async wait(offset: number, length: number): Promise<void> {
     while (!this.has(offset, length)) {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, futimesSync, mkdirSync, openSync, statfsSync, unlinkSync } from "node:fs";
+import { constants, futimesSync, mkdirSync, openSync, renameSync, statfsSync, unlinkSync } from "node:fs";
 import { opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { posix } from "../../../src/native/posix.js";
@@ -10,7 +10,6 @@ import { CachedObject, type ObjectVersion } from "./cached-object.js";
 import type { MemoryBudget } from "./memory-budget.js";
 import { Residents } from "./residents.js";
 
-const O_RDWR_CREAT = "a+";
 const PUNCH_AND_KEEP_SIZE = 3;
 /** This part of the file system stays free, whatever the cache may have. */
 const FREE_PART = 0.05;
@@ -80,6 +79,41 @@ export class ObjectCache {
   /** The version of an object, for reading; call {@link release} when it is done. */
   open(version: ObjectVersion): CachedObject {
     const path = this.#pathOf(version);
+    this.#residents.use(path);
+    return this.#acquire(version, path);
+  }
+
+  /** Fetches all of an object that will be opened soon. */
+  fetchWhole(version: ObjectVersion): void {
+    const path = this.#pathOf(version);
+    this.#residents.expect(path);
+    const object = this.#acquire(version, path);
+    const fetched = object.wait(0, version.size).catch((err: unknown) => {
+      this.#logger.debug({ err }, `${version.key} could not be fetched ahead`);
+    });
+    void fetched.finally(() => this.release(object));
+  }
+
+  /** Takes over a file with all bytes of an object, if it can be renamed. @returns whether it is the cache's now */
+  adopt(path: string, version: ObjectVersion): boolean {
+    const place = this.#pathOf(version);
+    if (this.#closed || this.#open.has(place)) {
+      return false;
+    }
+    try {
+      mkdirSync(join(place, ".."), { recursive: true });
+      renameSync(path, place);
+    } catch (err) {
+      this.#logger.debug({ err }, "what was published cannot become a cache file");
+      return false;
+    }
+    this.#residents.expect(place);
+    const object = this.#acquire(version, place);
+    void object.addAll().finally(() => this.release(object));
+    return true;
+  }
+
+  #acquire(version: ObjectVersion, path: string): CachedObject {
     let object = this.#open.get(path);
     if (object === undefined) {
       object = this.#openFile(version, path);
@@ -87,7 +121,6 @@ export class ObjectCache {
     }
     this.#idle.delete(path);
     object.users++;
-    this.#residents.use(path);
     return object;
   }
 
@@ -117,8 +150,7 @@ export class ObjectCache {
 
   #openFile(version: ObjectVersion, path: string): CachedObject {
     mkdirSync(join(path, ".."), { recursive: true });
-    closeSync(openSync(path, O_RDWR_CREAT, 0o600));
-    const fd = openSync(path, "r+");
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     const now = Date.now() / 1000;
     futimesSync(fd, now, now);
     const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size);

@@ -1,5 +1,7 @@
 interface Resident {
   bytes: number;
+  /** Not only fetched ahead. */
+  isUsed: boolean;
   /** Used again after it had come: a scan over many objects does not drive it out. */
   isProtected: boolean;
 }
@@ -41,8 +43,15 @@ export class Residents {
   /** A file of a process before, in the order of their use. */
   addOld(path: string, bytes: number): void {
     if (!this.#once.has(path) && !this.#again.has(path)) {
-      this.#once.set(path, { bytes, isProtected: false });
+      this.#once.set(path, { bytes, isUsed: true, isProtected: false });
       this.#bytes += bytes;
+    }
+  }
+
+  /** A file is fetched before it is opened. */
+  expect(path: string): void {
+    if (!this.#once.has(path) && !this.#again.has(path)) {
+      this.#once.set(path, { bytes: 0, isUsed: false, isProtected: false });
     }
   }
 
@@ -53,8 +62,9 @@ export class Residents {
     if (again !== undefined) {
       this.#again.delete(path);
       this.#again.set(path, again);
-    } else if (once === undefined) {
-      this.#once.set(path, { bytes: 0, isProtected: false });
+    } else if (once?.isUsed !== true) {
+      this.#once.delete(path);
+      this.#once.set(path, { bytes: once?.bytes ?? 0, isUsed: true, isProtected: false });
     } else {
       this.#once.delete(path);
       once.isProtected = true;

@@ -1,5 +1,5 @@
 import type { ListedObject } from "../store/object-store.js";
-import { LookAhead } from "./look-ahead.js";
+import type { LookAhead } from "./look-ahead.js";
 
 /** What a listing says of a name in its directory. */
 export interface ListedEntry {
@@ -52,7 +52,6 @@ export class DirectoryListing {
   /** What is behind it was not listed. */
   #end: string | undefined = "";
   #length = 0;
-  readonly #ahead = new LookAhead();
   #missedPage = Number.NEGATIVE_INFINITY;
   #misses = 0;
   #complete = false;
@@ -130,12 +129,12 @@ export class DirectoryListing {
     return undefined;
   }
 
-  /** Entries that will be asked for soon, now that `name` is; each of them once for who goes on in order. */
-  ahead(name: string): readonly ListedEntry[] {
+  /** Entries that will be wanted soon by who is followed, now that `name` is; each of them once for who goes on in order. */
+  ahead(name: string, follower: LookAhead): readonly ListedEntry[] {
     for (const { positions, first } of this.#pages) {
       const position = positions.get(name);
       if (position !== undefined) {
-        const { from, to } = this.#ahead.advance(first + position, this.#length);
+        const { from, to } = follower.advance(first + position, this.#length);
         return this.#slice(from, to);
       }
     }

@@ -113,8 +113,8 @@ export async function listPage(
     const component = prefix.slice(directoryKey.length, -1);
     entries.push({ name: nameOf(component), component, object: undefined });
   }
-  for (const object of page.objects) {
-    const entry = await entryOf(store, directoryKey, object, prefixes, end);
+  const asked = page.objects.map((object) => entryOf(store, directoryKey, object, prefixes, end));
+  for (const entry of await Promise.all(asked)) {
     if (entry !== undefined) {
       entries.push(entry);
     }

@@ -1,33 +1,59 @@
 /** Who skips no more entries than this still goes through a listing in order. */
 const NEAR = 8;
-const FIRST_WINDOW = 64;
-/** Enough to keep all connections busy, and no more requests than others should wait for. */
-const MAX_WINDOW = 256;
+/** Who has asked for so many entries out of order will ask for most of them... */
+const SCATTERED = 16;
+/** ...and gets so many more for each that he asks for, from the beginning on. */
+const SWEPT_AT_ONCE = 8;
+
+/** Positions of a listing: from the first to before the second. */
+export interface Positions {
+  readonly from: number;
+  readonly to: number;
+}
 
 /**
  * Follows who asks for the entries of a listing by their positions. Whoever takes them in order gets what comes next
- * fetched ahead, in a window that doubles; a single entry fetches nothing else.
+ * fetched ahead, in a window that doubles; a few entries here and there fetch nothing else, many of them all by and by.
  */
 export class LookAhead {
+  readonly #firstWindow: number;
+  readonly #maxWindow: number;
   #last = -1;
   #end = 0;
   #window = 0;
+  #scattered = 0;
+  #swept = 0;
+
+  constructor(firstWindow: number, maxWindow: number) {
+    this.#firstWindow = firstWindow;
+    this.#maxWindow = maxWindow;
+  }
 
   /** Notes that a position of `length` is asked for. @returns the positions to fetch now */
-  advance(position: number, length: number): { readonly from: number; readonly to: number } {
+  advance(position: number, length: number): Positions {
     const isNext = position > this.#last && position <= Math.max(this.#last + NEAR, this.#end);
     this.#last = position;
     if (!isNext) {
       this.#window = 0;
       this.#end = position + 1;
-      return { from: position, to: position };
+      this.#scattered++;
+      return this.#sweep(position, length);
     }
     const from = Math.max(this.#end, position + 1);
     if (from - position <= this.#window / 2 || this.#window === 0) {
-      this.#window = Math.min(Math.max(this.#window * 2, FIRST_WINDOW), MAX_WINDOW);
+      this.#window = Math.min(Math.max(this.#window * 2, this.#firstWindow), this.#maxWindow);
       this.#end = Math.max(Math.min(from + this.#window, length), from);
       return { from, to: this.#end };
     }
     return { from, to: from };
+  }
+
+  #sweep(position: number, length: number): Positions {
+    if (this.#scattered < SCATTERED || this.#swept >= length) {
+      return { from: position, to: position };
+    }
+    const from = this.#swept;
+    this.#swept = Math.min(from + SWEPT_AT_ONCE, length);
+    return { from, to: this.#swept };
   }
 }

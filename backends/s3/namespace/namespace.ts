@@ -1,4 +1,5 @@
 import { type Awaitable, ENOENT, type Result, type Status } from "../../../src/vfs/errno.js";
+import type { MarkerAnswer } from "../attributes/attribute-store.js";
 import { type FileAttributes, timeNow, typeOf } from "../attributes/file-attributes.js";
 import { readAttributes } from "../attributes/read-metadata.js";
 import { errnoOf } from "../errors.js";
@@ -8,7 +9,8 @@ import type { S3Volume } from "../volume.js";
 import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
 import { findKey, listPage } from "./lister.js";
 import { hasDigest, type KeyPart, keyPartOf } from "./names.js";
-import { type ObjectFacts, S3Directory, S3File, type S3Node } from "./node.js";
+import { S3Directory, S3File, type S3Node } from "./node.js";
+import { factsOf, isSameObject, versionOf } from "./object-facts.js";
 
 /** Look-ups of a directory that are asked one by one, before it is listed to answer them all. */
 const LOOKUPS_BEFORE_LISTING = 2;
@@ -55,11 +57,21 @@ export class Namespace {
     return node instanceof S3Directory ? this.#loadDirectory(node) : 0;
   }
 
-  /** Whether the attributes of a file are at hand, from a listing or the cache; loads them then. */
-  isLoaded(file: S3File): boolean {
-    if (file.attributes !== undefined) {
+  /** Whether the attributes of an inode are at hand, from a listing or the cache; loads them then. */
+  isLoaded(node: S3Node): boolean {
+    if (node.attributes !== undefined) {
       return true;
     }
+    return node instanceof S3Directory ? this.#isDirectoryLoaded(node) : this.#isFileLoaded(node as S3File);
+  }
+
+  #isDirectoryLoaded(directory: S3Directory): boolean {
+    const { area } = this.volume;
+    const isKnown = area.find(directory.key) !== undefined || this.#knownMarker(directory.key) !== undefined;
+    return isKnown && this.#loadDirectory(directory) === 0;
+  }
+
+  #isFileLoaded(file: S3File): boolean {
     const { object, staged } = file;
     const { dialect } = this.volume.options;
     const isKnown =
@@ -83,12 +95,15 @@ export class Namespace {
     }
     const asked: Promise<unknown>[] = [];
     for (const { component, object } of entries) {
-      const key = directory.key + component;
-      if (
-        object !== undefined &&
-        area.find(key) === undefined &&
-        attributes.peek(key, object.etag, object.lastModifiedMs) === undefined
-      ) {
+      const key = directory.key + component + (object === undefined ? "/" : "");
+      if (area.find(key) !== undefined) {
+        continue;
+      }
+      if (object === undefined) {
+        if (this.#knownMarker(key) === undefined) {
+          asked.push(attributes.askMarker(key));
+        }
+      } else if (attributes.peek(key, object.etag, object.lastModifiedMs) === undefined) {
         asked.push(attributes.ask(key));
       }
     }
@@ -381,7 +396,7 @@ export class Namespace {
     }
     node.checkedMs = askedMs;
     if (node instanceof S3File && object !== undefined) {
-      if (!isSame(node.object, object)) {
+      if (!isSameObject(node.object, object)) {
         node.attributes = undefined;
       }
       node.object = { ...factsOf(object), ...(node.object?.etag === object.etag && versionOf(node.object)) };
@@ -456,12 +471,17 @@ export class Namespace {
   }
 
   /** Who asks for one entry's metadata after the other will ask for the next ones'. */
-  #lookAhead(file: S3File): void {
-    const parent = file.parent as S3Directory;
-    const entries = parent.listing?.ahead(file.name) ?? [];
-    if (entries.length > 0) {
+  #lookAhead({ parent, name }: S3Node): void {
+    const entries = parent?.listing?.ahead(name, parent.lookups) ?? [];
+    if (parent !== undefined && entries.length > 0) {
       void this.prefetch(parent, entries);
     }
+  }
+
+  /** What the bucket said of a directory's marker, if that holds. */
+  #knownMarker(key: string): MarkerAnswer | undefined {
+    const answer = this.volume.attributes.peekMarker(key);
+    return answer !== undefined && this.volume.isFresh(answer.askedMs) ? answer : undefined;
   }
 
   #loadDirectory(directory: S3Directory): Awaitable<Status> {
@@ -470,6 +490,7 @@ export class Namespace {
     }
     const { area, attributes, options } = this.volume;
     const { key } = directory;
+    this.#lookAhead(directory);
     const staged = area.find(key);
     if (staged !== undefined) {
       this.setAttributes(directory, staged.attributes ?? NO_METADATA, staged.modifiedMs);
@@ -482,21 +503,23 @@ export class Namespace {
       this.setAttributes(directory, NO_METADATA, this.volume.startedMs);
       return 0;
     }
-    const askedMs = performance.now();
-    return attributes.ask(key).then(
-      (info) => {
-        directory.hasMarker = info !== undefined && !area.isRemoved(key);
-        directory.markerEtag = info?.etag;
-        directory.attributesMs = askedMs;
-        this.setAttributes(
-          directory,
-          info?.attributes ?? NO_METADATA,
-          info?.lastModifiedMs ?? this.volume.startedMs,
-        );
-        return 0;
-      },
+    const known = this.#knownMarker(key);
+    if (known !== undefined) {
+      return this.#acceptMarker(directory, known);
+    }
+    return attributes.askMarker(key).then(
+      (answer) => this.#acceptMarker(directory, answer),
       (error: unknown) => errnoOf(error, options.logger),
     );
+  }
+
+  #acceptMarker(directory: S3Directory, { info, askedMs }: MarkerAnswer): Status {
+    const { area, startedMs } = this.volume;
+    directory.hasMarker = info !== undefined && !area.isRemoved(directory.key);
+    directory.markerEtag = info?.etag;
+    directory.attributesMs = askedMs;
+    this.setAttributes(directory, info?.attributes ?? NO_METADATA, info?.lastModifiedMs ?? startedMs);
+    return 0;
   }
 }
 
@@ -504,32 +527,4 @@ export class Namespace {
 function isNeeded(node: S3Node): boolean {
   const hasChildren = node instanceof S3Directory && node.children.size > 0;
   return node.tableIndex >= 0 || node.openCount > 0 || hasChildren;
-}
-
-/** Neither bytes nor metadata have changed. The time of what this share has just written is not known. */
-function isSame(facts: ObjectFacts | undefined, object: ListedObject): boolean {
-  if (facts?.etag !== object.etag) {
-    return false;
-  }
-  const { lastModifiedMs } = facts;
-  return (
-    Number.isNaN(lastModifiedMs) ||
-    Math.floor(lastModifiedMs / 1000) === Math.floor(object.lastModifiedMs / 1000)
-  );
-}
-
-function versionOf({ versionId }: ObjectFacts): { versionId?: string } {
-  return versionId === undefined ? {} : { versionId };
-}
-
-export function factsOf(object: ListedObject | ObjectInfo): ObjectFacts {
-  const { size, etag, lastModifiedMs, storageClass } = object;
-  const versionId = "versionId" in object ? object.versionId : undefined;
-  return {
-    size,
-    etag,
-    lastModifiedMs,
-    ...(versionId !== undefined && { versionId }),
-    ...(storageClass !== undefined && { storageClass }),
-  };
 }

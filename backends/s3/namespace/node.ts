@@ -4,6 +4,7 @@ import type { FileAttributes, Time } from "../attributes/file-attributes.js";
 import type { StagedFile } from "../staging/staging.js";
 import type { ObjectAttributes } from "../store/object-store.js";
 import type { DirectoryListing, ListedEntry } from "./directory-listing.js";
+import { LookAhead } from "./look-ahead.js";
 
 /** What a listing or a HEAD says of an object. */
 export interface ObjectFacts {
@@ -116,6 +117,9 @@ export class S3Directory extends S3Node {
   readonly children = new Map<string, S3Node>();
   /** What listing brought, as long as it is worth something. */
   listing: DirectoryListing | undefined;
+  /** Who looks at the entries, and who reads small files. */
+  readonly lookups = new LookAhead(64, 256);
+  readonly readers = new LookAhead(16, 128);
   /** Lookups that no listing answered. */
   misses = 0;
   /** More than a page: look-ups list no more than the page of the name. */

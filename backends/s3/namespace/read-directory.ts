@@ -8,7 +8,7 @@ import type { ListedEntry } from "./directory-listing.js";
 import { DirectoryStream, type StreamPage } from "./directory-stream.js";
 import { hashKey } from "./inode-numbers.js";
 import type { Namespace } from "./namespace.js";
-import { S3Directory, type S3File, type S3Node, typeBits } from "./node.js";
+import { type S3Directory, type S3Node, typeBits } from "./node.js";
 
 const DOTS = 2;
 const TYPE_SHIFT = 12;
@@ -87,7 +87,7 @@ function knownNode(namespace: Namespace, directory: S3Directory, entry: ListedEn
   if (child === undefined) {
     return undefined;
   }
-  if (child instanceof S3Directory ? child.attributes === undefined : !namespace.isLoaded(child as S3File)) {
+  if (!namespace.isLoaded(child)) {
     namespace.drop(child);
     return undefined;
   }

@@ -3,11 +3,12 @@ import type { Caller } from "../../../src/vfs/node.js";
 import { timeNow } from "../attributes/file-attributes.js";
 import { errnoOf } from "../errors.js";
 import type { Namespace } from "../namespace/namespace.js";
-import { factsOf } from "../namespace/namespace.js";
 import type { S3File } from "../namespace/node.js";
+import { factsOf } from "../namespace/object-facts.js";
 import type { S3Volume } from "../volume.js";
 import { withoutSetid } from "./change-attributes.js";
 import { READING, S3FileHandle } from "./file-handle.js";
+import { fetchNextFiles } from "./next-files.js";
 import { pinVersion } from "./read-file.js";
 import { stageFile } from "./stage-file.js";
 import { stampWrite } from "./store-attributes.js";
@@ -41,6 +42,7 @@ function openForReading(volume: S3Volume, file: S3File): S3FileHandle {
   }
   if (file.staged === undefined) {
     handle.bind();
+    fetchNextFiles(volume, file);
   }
   file.openCount++;
   return handle;

@@ -1,8 +1,8 @@
 import { type Awaitable, EIO, ESTALE, type Result, type Status } from "../../../src/vfs/errno.js";
 import type { CachedObject, ObjectVersion } from "../cache/cached-object.js";
 import { errnoOf, isStoreError } from "../errors.js";
-import { factsOf } from "../namespace/namespace.js";
 import type { S3File } from "../namespace/node.js";
+import { factsOf } from "../namespace/object-facts.js";
 import type { S3Volume } from "../volume.js";
 import type { S3FileHandle } from "./file-handle.js";
 
@@ -35,7 +35,7 @@ export function readFile(
   into: Uint8Array,
 ): Awaitable<Status> {
   const staged = handle.node.staged ?? handle.staged;
-  if (staged?.dataChanged === true) {
+  if (staged?.dataChanged === true || staged?.isComplete === true) {
     return staged.read(offset, into);
   }
   const object = pinVersion(handle);
@@ -102,7 +102,7 @@ async function readReplacement(
 /** All bytes of a small object or staged file, such as a symbolic link. */
 export async function readWhole(volume: S3Volume, file: S3File, limitBytes: number): Promise<Result<Buffer>> {
   const into = Buffer.alloc(limitBytes);
-  if (file.staged?.dataChanged === true) {
+  if (file.staged?.dataChanged === true || file.staged?.isComplete === true) {
     const count = await file.staged.read(0, into);
     return count < 0 ? count : into.subarray(0, count);
   }

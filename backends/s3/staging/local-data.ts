@@ -109,6 +109,16 @@ export class LocalData {
     }
   }
 
+  /** Has `take` rename the file. @returns whether it did */
+  handOver(take: (path: string) => boolean): boolean {
+    this.close();
+    if (!this.#exists || !take(this.#path)) {
+      return false;
+    }
+    this.#exists = false;
+    return true;
+  }
+
   /** Deletes the file. */
   remove(): void {
     this.close();

@@ -15,7 +15,7 @@ import type { FileState } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import type { LocalData } from "./local-data.js";
 import { SnapshotGuard } from "./snapshot-guard.js";
-import type { FsyncMode, SourceObject, SourceReader, StagedFile } from "./staging.js";
+import type { FileTaker, FsyncMode, SourceObject, SourceReader, StagedFile } from "./staging.js";
 
 /** The largest object there can be: 5 TiB. */
 const MAX_OBJECT_BYTES = 5 * 2 ** 40;
@@ -134,6 +134,10 @@ export class LocalFile implements StagedFile {
       size !== source.size ||
       sourceLimit < Math.min(size, source.size)
     );
+  }
+
+  get isComplete(): boolean {
+    return this.#local.covers(0, this.state.size);
   }
 
   get dirty(): boolean {
@@ -325,11 +329,15 @@ export class LocalFile implements StagedFile {
     }
   }
 
-  /** Deletes the local data. The file is of no use any more. */
-  dispose(): void {
+  /** Deletes the local data, or lets `adopt` have what is all of an object. The file is of no use any more. */
+  dispose(adopt: FileTaker | undefined): void {
+    const { source, size } = this.state;
+    const isObject = source !== undefined && size > 0 && !this.dirty && !this.removed && this.isComplete;
     this.#host.account(-this.#local.bytes);
     this.#local.clear();
-    this.data.remove();
+    if (adopt === undefined || !isObject || !this.data.handOver((path) => adopt(path, source))) {
+      this.data.remove();
+    }
   }
 
   #refusal(end: number): Status {

@@ -159,7 +159,9 @@ export class ObjectWriter {
     file.guard.markRead(0, snapshot.size);
     const { key, etag, versionId, size } = source;
     const from = { key, ifMatch: etag, ...(versionId !== undefined && { versionId }) };
-    const intent: Intent = { key: target, size, etag, ...(attributes && { metadata: attributes.metadata }) };
+    // The copy of what came in parts has another ETag: it is known by its metadata.
+    const known = attributes ?? (etag.includes("-") ? (await store.head(key)).attributes : undefined);
+    const intent: Intent = { key: target, size, etag, ...(known && { metadata: known.metadata }) };
     const result = await slots.run(0, () =>
       this.#send(file, intent, expect, (condition) => store.copy(from, target, attributes, condition), true),
     );

@@ -407,7 +407,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   #dispose(file: LocalFile): void {
     this.#files.unplace(file);
     this.#publisher.forget(file);
-    file.dispose();
+    file.dispose(this.#options.adopt);
     this.journal.append({ file: file.state.id, gone: true });
   }
 

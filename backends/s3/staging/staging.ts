@@ -35,6 +35,12 @@ export interface SourceObject {
  */
 export type SourceReader = (source: SourceObject, offset: number, into: Uint8Array) => Promise<number>;
 
+/**
+ * Takes over a local file that has exactly the bytes of an object, by renaming it. Returns false when it does not: then
+ * the file is deleted.
+ */
+export type FileTaker = (path: string, object: SourceObject) => boolean;
+
 export interface StagingOptions {
   readonly store: ObjectStore;
   readonly features: StoreFeatures;
@@ -46,6 +52,8 @@ export interface StagingOptions {
   readonly lostAndFound: string;
   /** How reads of unchanged ranges are answered; by the store unless given. */
   readonly readSource?: SourceReader;
+  /** Who has a use for the data of a file that was published and is needed no more. */
+  readonly adopt?: FileTaker;
   /** Bytes that may wait for the bucket; writers wait beyond. Default 10 GiB. */
   readonly maxStagedBytes?: number;
   /** Memory for the bodies of uploads. Default 128 MiB; at least two parts are always possible. */
@@ -90,6 +98,8 @@ export interface StagedFile {
   readonly dirty: boolean;
   /** Data differs from {@link source}: reads must come here. False for a file that is merely renamed or has new attributes. */
   readonly dataChanged: boolean;
+  /** All of its bytes are on the local disk. */
+  readonly isComplete: boolean;
   /** Unlinked; still readable and writable, never published. */
   readonly removed: boolean;
 

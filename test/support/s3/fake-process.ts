@@ -11,6 +11,14 @@ export const CREDENTIALS_ENV = {
   AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
 } as const;
 
+/** What was asked of the server. */
+export interface FakeCounts {
+  /** By the operation's name in the API. */
+  readonly operations: Record<string, number>;
+  /** At the same time. */
+  readonly mostRequests: number;
+}
+
 /** The fake S3 server in a process of its own, for tests that block theirs. */
 export class FakeProcess {
   readonly endpoint: string;
@@ -37,14 +45,11 @@ export class FakeProcess {
   }
 
   /** Has the server do what main.mjs says; what was asked of it so far. */
-  async command(
-    name: string,
-    parameters: object = {},
-  ): Promise<{ readonly operations: Record<string, number> }> {
+  async command(name: string, parameters: object = {}): Promise<FakeCounts> {
     const request =
       name === "counts" ? { method: "GET" } : { method: "POST", body: JSON.stringify(parameters) };
     const answer = await fetch(`${this.endpoint}/_fake/${name}`, request);
-    return (await answer.json()) as { operations: Record<string, number> };
+    return (await answer.json()) as FakeCounts;
   }
 
   /** Ends the server. */

@@ -15,7 +15,11 @@ import { cpus, release } from "node:os";
  * @property {string} machine
  * @property {Run[]} runs
  * @property {import("./footprint.mjs").Row[]} [footprint]
- * @property {import("./guest.mjs").Row[]} [guest]
+ * @property {GuestResults} [guest]
+ *
+ * @typedef {object} GuestResults
+ * @property {readonly string[]} servers Names; ours first.
+ * @property {import("./guest.mjs").Row[]} rows
  */
 
 /** @param {string} path @param {(results: Results) => Partial<Results>} change */
@@ -39,4 +43,9 @@ export function keepRun(path, run) {
 /** @param {string} path @param {import("./footprint.mjs").Row[]} footprint */
 export function keepFootprint(path, footprint) {
   update(path, () => ({ footprint }));
+}
+
+/** @param {string} path @param {GuestResults} guest */
+export function keepGuest(path, guest) {
+  update(path, () => ({ guest }));
 }

@@ -141,6 +141,7 @@ export class Planter {
     node.uid = attributes.uid;
     node.gid = attributes.gid;
     node.mode = (node.mode & ~0o7777) | (attributes.mode & 0o7777);
+    store.notePrivileges(node);
     for (const name of [...(node.xattrs?.keys() ?? [])]) {
       store.putXattr(node, name, undefined);
     }

@@ -106,14 +106,14 @@ napi_value Unlink(napi_env env, napi_callback_info info) {
   return call.Return(posix::Unlink(call.Fd(0), name.get(), call.Int32(2) == 1));
 }
 
-// rename(from, name, to, newName, flags)
+// rename(from, name, to, newName, flags, uid, gid, group)
 napi_value Rename(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   const Name name(call, 1);
   const Name new_name(call, 3);
   if (Refused(name) || Refused(new_name)) return call.Return(-EINVAL);
-  return call.Return(
-      posix::Rename(call.Fd(0), name.get(), call.Fd(2), new_name.get(), call.Uint32(4)));
+  return call.Return(posix::Rename(call.Fd(0), name.get(), call.Fd(2), new_name.get(),
+                                   call.Uint32(4), call.Caller(5)));
 }
 
 // readLink(fd): string or -errno

@@ -94,6 +94,13 @@ bool ActingAs::TrustGuestChecks() noexcept {
   return now.Set();
 }
 
+void ActingAs::KeepCapabilities() noexcept {
+  Capabilities now;
+  if (!uid_changed_ || !now.Get()) return;
+  for (auto& word : now.words) word.effective = word.permitted;
+  static_cast<void>(now.Set());
+}
+
 WithoutFsetid::WithoutFsetid(bool wanted) noexcept {
   Capabilities now;
   if (!wanted || !now.Get()) return;

@@ -36,6 +36,10 @@ class ActingAs {
   // know at most one of them and would refuse what a group allows.
   [[nodiscard]] bool TrustGuestChecks() noexcept;
 
+  // Gives the caller all capabilities of the process, for an operation that is not the caller's own
+  // and only leaves something behind in the caller's name.
+  void KeepCapabilities() noexcept;
+
  private:
   bool uid_changed_ = false;
   bool gid_changed_ = false;

@@ -170,7 +170,14 @@ int Unlink(int directory, const char* name, bool is_directory) noexcept {
   return Status(unlinkat(directory, name, is_directory ? AT_REMOVEDIR : 0));
 }
 
-int Rename(int from, const char* name, int to, const char* new_name, unsigned flags) noexcept {
+int Rename(int from, const char* name, int to, const char* new_name, unsigned flags,
+           const Identity& caller) noexcept {
+  if ((flags & RENAME_WHITEOUT) != 0) {
+    ActingAs acting(caller);
+    if (acting.error() != 0) return acting.error();
+    acting.KeepCapabilities();
+    return Status(renameat2(from, name, to, new_name, flags));
+  }
   return Status(renameat2(from, name, to, new_name, flags));
 }
 

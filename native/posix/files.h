@@ -50,8 +50,9 @@ namespace gateway::posix {
 
 [[nodiscard]] int Link(int fd, int directory, const char* name) noexcept;
 [[nodiscard]] int Unlink(int directory, const char* name, bool is_directory) noexcept;
-[[nodiscard]] int Rename(int from, const char* name, int to, const char* new_name,
-                         unsigned flags) noexcept;
+// A whiteout that it leaves behind (RENAME_WHITEOUT) is the caller's.
+[[nodiscard]] int Rename(int from, const char* name, int to, const char* new_name, unsigned flags,
+                         const Identity& caller) noexcept;
 // Bytes of the target that were stored.
 [[nodiscard]] ssize_t ReadLink(int fd, std::span<char> into) noexcept;
 

@@ -86,6 +86,7 @@ int Device::SetRegions(GuestMemory::Regions regions) {
       // Answers could no longer be written to the ring.
       error = queue.running ? EFAULT : error;
       Detach(i);
+      Abandon(i);
     }
   }
   return error;
@@ -94,17 +95,32 @@ int Device::SetRegions(GuestMemory::Regions regions) {
 int Device::ConfigureQueue(uint32_t index, uint32_t size, const SplitQueue::Addresses& addresses,
                            uint16_t base, bool event_index) {
   Queue& queue = queues_[index];
-  const int error = queue.ring.Configure(*memory_, size, addresses, base, event_index);
-  if (error == 0) {
-    queue.configured = true;
-    queue.running = true;
-    queue_count_ = std::max(queue_count_, index + 1);
-    // What was made available before the ring started brought no kick.
-    if (!queue.ring.EnableKicks()) {
-      return 0;
-    }
+  const SplitQueue before = queue.ring;
+  if (const int error = queue.ring.Configure(*memory_, size, addresses, base, event_index);
+      error != 0) {
+    queue.ring = before;
+    return error;
   }
-  return error;
+  if (!queue.ring.Continues(before)) {
+    Abandon(index);
+  }
+  queue.configured = true;
+  queue.running = true;
+  queue_count_ = std::max(queue_count_, index + 1);
+  CompleteDeferred(index);
+  Publish();
+  // What was made available before the ring started brought no kick: the caller looks for it.
+  [[maybe_unused]] const bool work = queue.ring.EnableKicks();
+  return 0;
+}
+
+void Device::SetCall(uint32_t index, UniqueFd fd) noexcept {
+  Queue& queue = queues_[index];
+  queue.call = std::move(fd);
+  // QEMU gives a ring its call descriptor after it has started it.
+  if (queue.configured) {
+    Signal(queue.call);
+  }
 }
 
 void Device::SetEnabled(uint32_t index, bool enabled) noexcept { queues_[index].enabled = enabled; }
@@ -113,9 +129,24 @@ uint16_t Device::Detach(uint32_t index) noexcept {
   Queue& queue = queues_[index];
   queue.running = false;
   queue.configured = false;
-  queue.in_flight = 0;
-  ++queue.epoch;
   return queue.ring.next_available();
+}
+
+void Device::Abandon(uint32_t index) noexcept {
+  if (queues_[index].in_flight > 0) {
+    queues_[index].in_flight = 0;
+    ++queues_[index].epoch;
+    CompleteDeferred(index);
+  }
+}
+
+void Device::CompleteDeferred(uint32_t queue_index) noexcept {
+  for (uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (slots_[slot].deferred && slots_[slot].queue == queue_index) {
+      slots_[slot].deferred = false;
+      Complete(slot, slots_[slot].result);
+    }
+  }
 }
 
 void Device::CountKick(uint32_t index) {
@@ -204,6 +235,7 @@ void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
     }
     free_slots_.pop_back();
     if (TryTransfer(slot_index, pass)) {
+      ++queue.statistics.transfers;
       if (++pass->unpublished == kPublishEvery) {
         pass->unpublished = 0;
         PublishUnderLoad();
@@ -259,12 +291,16 @@ void Device::Complete(uint32_t slot_index, int32_t result) {
     return;
   }
   Slot& slot = slots_[slot_index];
-  if (result == kNoReply || slot.chain.writable_bytes < kReplyHeaderBytes) {
-    Finish(slot_index, 0);
+  const Queue& queue = queues_[slot.queue];
+  // Nothing may be written to the guest any more when the request is void, nor while its ring is
+  // stopped.
+  const bool is_void = slot.epoch != queue.epoch;
+  if (!is_void && !queue.configured) {
+    slot.deferred = true;
+    slot.result = result;
     return;
   }
-  if (slot.epoch != queues_[slot.queue].epoch) {
-    // The ring is gone: nothing may be written to the guest any more.
+  if (is_void || result == kNoReply || slot.chain.writable_bytes < kReplyHeaderBytes) {
     Finish(slot_index, 0);
     return;
   }

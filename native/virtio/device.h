@@ -43,6 +43,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   struct Statistics {
     uint64_t requests = 0;
+    uint64_t transfers = 0;  // of these, the reads and writes that JavaScript did not see
     uint64_t malformed = 0;
     uint64_t kicks = 0;
     uint64_t signals = 0;
@@ -59,15 +60,19 @@ class Device : public std::enable_shared_from_this<Device> {
   int SetRegions(GuestMemory::Regions regions);
   [[nodiscard]] const GuestMemory& memory() const noexcept { return *memory_; }
 
+  // Starts a ring. Where it goes on from where Detach left it, requests that were in flight then
+  // are still the device's: they are answered into it. Any other ring voids them.
   int ConfigureQueue(uint32_t index, uint32_t size, const SplitQueue::Addresses& addresses,
                      uint16_t base, bool event_index);
-  void SetCall(uint32_t index, UniqueFd fd) noexcept { queues_[index].call = std::move(fd); }
+  void SetCall(uint32_t index, UniqueFd fd) noexcept;
   void SetError(uint32_t index, UniqueFd fd) noexcept { queues_[index].error = std::move(fd); }
   void SetEnabled(uint32_t index, bool enabled) noexcept;
   // Takes no more requests from the queue; those in flight are still answered.
   void Quiesce(uint32_t index) noexcept { queues_[index].running = false; }
-  // Forgets the ring: answers to what is still in flight are dropped. Returns where to go on.
+  // Lets go of the ring: answers to what is still in flight wait for it to go on. Returns where.
   uint16_t Detach(uint32_t index) noexcept;
+  // Voids what is in flight: its answers are dropped.
+  void Abandon(uint32_t index) noexcept;
   [[nodiscard]] uint32_t InFlight(uint32_t index) const noexcept {
     return queues_[index].in_flight;
   }
@@ -127,7 +132,7 @@ class Device : public std::enable_shared_from_this<Device> {
     bool configured = false;
     bool enabled = false;
     bool running = false;
-    uint32_t epoch = 0;  // changes when the ring is detached: older requests are void
+    uint32_t epoch = 0;  // changes when requests are abandoned: older ones are void
     uint32_t in_flight = 0;
     uint64_t signalled_ns = 0;
     Statistics statistics;
@@ -138,6 +143,8 @@ class Device : public std::enable_shared_from_this<Device> {
     uint32_t queue = 0;
     uint32_t epoch = 0;
     bool busy = false;
+    bool deferred = false;  // answered with `result` while the ring was detached
+    int32_t result = 0;
     // The memory the chain was translated with, kept when the table changes under the request.
     std::shared_ptr<const GuestMemory> memory;
   };
@@ -168,6 +175,8 @@ class Device : public std::enable_shared_from_this<Device> {
   void PublishUnderLoad() noexcept;
   void SignalGuest(Queue& queue) noexcept;
   void BreakRing(uint32_t queue_index);
+  // Answers, or voids, what was answered while the ring was detached.
+  void CompleteDeferred(uint32_t queue_index) noexcept;
   void Finish(uint32_t slot_index, uint32_t used_length) noexcept;
   [[nodiscard]] uint32_t* words(uint32_t slot) const noexcept {
     return reinterpret_cast<uint32_t*>(slot_memory_ + slot * slot_layout::kSlotBytes);

@@ -59,11 +59,16 @@ int SplitQueue::Configure(const GuestMemory& memory, uint32_t size, const Addres
   }
   next_available_ = base;
   available_seen_ = base;
-  // A ring that restarts goes on where the used index stands; chains in flight were drained.
+  // A ring that restarts goes on where the used index stands.
   next_used_ = LoadRelaxed(&used_[kIndex]);
   published_used_ = next_used_;
   signalled_used_ = next_used_;
   return 0;
+}
+
+bool SplitQueue::Continues(const SplitQueue& other) const noexcept {
+  return size_ == other.size_ && addresses_ == other.addresses_ &&
+         next_available_ == other.next_available_ && next_used_ == other.next_used_;
 }
 
 int SplitQueue::Relocate(const GuestMemory& memory) noexcept {

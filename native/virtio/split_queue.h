@@ -46,12 +46,17 @@ class SplitQueue {
     uint64_t descriptors = 0;  // addresses in the front-end's process
     uint64_t available = 0;
     uint64_t used = 0;
+    bool operator==(const Addresses&) const = default;
   };
 
   // Sizes must be powers of two up to kMaxSize; addresses must lie in memory and be aligned as the
   // specification demands. Returns 0 or EINVAL (size, alignment) or EFAULT (address outside).
   [[nodiscard]] int Configure(const GuestMemory& memory, uint32_t size, const Addresses& addresses,
                               uint16_t base, bool event_index) noexcept;
+
+  // Whether this ring, just configured, is the other one at the point where that was left. A driver
+  // that starts anew begins with both indexes at 0: with requests in flight they were not equal.
+  [[nodiscard]] bool Continues(const SplitQueue& other) const noexcept;
 
   // Translates the ring's addresses again after the memory table changed. 0 or EFAULT.
   [[nodiscard]] int Relocate(const GuestMemory& memory) noexcept;

@@ -1,5 +1,5 @@
 import type { Lane } from "../native/lane.js";
-import { EAGAIN, EINTR, EIO } from "../vfs/errno.js";
+import { EINTR, EIO } from "../vfs/errno.js";
 import type { LockTable } from "../vfs/lock-table.js";
 import { WaitGroup } from "../vfs/lock-waiters.js";
 import type { VfsHandle } from "../vfs/node.js";
@@ -43,18 +43,11 @@ export class LockClient {
   }
 
   /**
-   * Answers what came from a queue that stops. A stopped queue must have nothing in flight, and a lock may
-   * be held for ever. Why EAGAIN:
-   * - A guest that reboots or gives up the device no longer reads the answer.
-   * - A guest that is only paused (QEMU stops the rings and starts them again) goes on, and the program
-   *   finds that fcntl or flock failed. EINTR would be wrong: Linux makes -ERESTARTSYS of it, which, as no
-   *   signal is pending, ends up in the program as error 512. EAGAIN is what "somebody else has it" is
-   *   called; programs that know it try again.
-   * - Migration would have to carry the requests over: the waiters with the heads of their chains, to be
-   *   queued again at the destination. Until there is migration nothing can go on elsewhere.
+   * How many requests of a queue wait. They outlast a stop of the queue: a guest that is paused and resumed finds
+   * them waiting. To a guest that gives up the device or reboots they mean nothing, and INIT ends them.
    */
-  cancelWaiting(queue: number): void {
-    this.#groups[queue]?.cancel(-EAGAIN);
+  waiting(queue: number): number {
+    return this.#groups[queue]?.waiters.size ?? 0;
   }
 
   /** A signal has come for the process whose request has this number. */

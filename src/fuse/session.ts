@@ -140,9 +140,9 @@ export class FuseSession implements EntryReferencer {
     this.#onForget?.(count, this);
   }
 
-  /** The queue is about to stop: answers what is held for a lock, see {@link LockClient.cancelWaiting}. */
-  cancelWaiting(queue: number): void {
-    this.lockClient.cancelWaiting(queue);
+  /** How many requests of the queue wait for a lock, which may be for ever. */
+  heldRequests(queue: number): number {
+    return this.lockClient.waiting(queue);
   }
 
   /**

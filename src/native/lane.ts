@@ -80,6 +80,8 @@ export interface QueueStatistics {
   readonly malformed: number;
   readonly kicks: number;
   readonly signals: number;
+  /** Reads and writes that native code answered by itself. */
+  readonly transfers: number;
 }
 
 /** Numbers the guest was given for a handle and its node, and the flags it was opened with. */
@@ -114,6 +116,7 @@ interface LaneBinding {
   setEnabled(queue: number, enabled: boolean): void;
   quiesce(queue: number): void;
   detach(queue: number): number;
+  abandon(queue: number): void;
   inFlight(queue: number): number;
   statistics(queue: number, into: Float64Array): void;
   complete(slot: number, result: number): void;
@@ -207,7 +210,10 @@ export class Lane {
     return this.#binding.removeRegion(guestAddress, size, userAddress);
   }
 
-  /** Starts taking requests from a ring. EINVAL: size or alignment; EFAULT: outside guest memory. */
+  /**
+   * Starts taking requests from a ring. One that goes on where {@link detach} left it gets the answers to what was
+   * in flight then; with any other ring these are void. EINVAL: size or alignment; EFAULT: outside guest memory.
+   */
   startQueue(queue: number, ring: RingSetup): number {
     const { size, descriptors, available, used, base, eventIndex, indirect } = ring;
     // Linux takes three descriptors for a small request unless it may use an indirect table.
@@ -238,9 +244,14 @@ export class Lane {
     this.#binding.quiesce(queue);
   }
 
-  /** Lets go of the ring; later answers are dropped. @returns the index of the next available entry */
+  /** Lets go of the ring; later answers wait for it to go on. @returns the index of the next available entry */
   detach(queue: number): number {
     return this.#binding.detach(queue);
+  }
+
+  /** Voids the queue's requests that are not answered: their answers are dropped. */
+  abandon(queue: number): void {
+    this.#binding.abandon(queue);
   }
 
   /** Requests of the queue that are not answered. */
@@ -262,10 +273,10 @@ export class Lane {
   }
 
   statistics(queue: number): QueueStatistics {
-    const numbers = new Float64Array(4);
+    const numbers = new Float64Array(5);
     this.#binding.statistics(queue, numbers);
-    const [requests = 0, malformed = 0, kicks = 0, signals = 0] = numbers;
-    return { requests, malformed, kicks, signals };
+    const [requests = 0, malformed = 0, kicks = 0, signals = 0, transfers = 0] = numbers;
+    return { requests, malformed, kicks, signals, transfers };
   }
 
   /** Answers a request whose result was PENDING. */

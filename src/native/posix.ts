@@ -2,15 +2,16 @@ import { ATTR_WORDS, type AttrRecord } from "../vfs/attributes.js";
 import { addon } from "./addon.js";
 
 /** Words of a note in {@link PosixBinding.notes}; the first place holds the count instead. */
-export const NOTE_WORDS = 5;
+export const NOTE_WORDS = 6;
 /** Word index of each part of a note. */
 export const Note = {
   /** Where the entry's record begins, in bytes. */
   POSITION: 0,
   DEV: 1,
+  MOUNT: 2,
   /** Birth time: seconds (two words) and nanoseconds; all 0 where the file system has none. */
-  BIRTH: 2,
-  BIRTH_NSEC: 4,
+  BIRTH: 3,
+  BIRTH_NSEC: 5,
 } as const;
 
 /**
@@ -145,7 +146,17 @@ interface PosixBinding {
   link(fd: number, directory: number, name: string): number;
   /** `isDirectory` 1 for rmdir, 0 for unlink. */
   unlink(directory: number, name: string, isDirectory: number): number;
-  rename(from: number, name: string, to: number, newName: string, flags: number): number;
+  /** A whiteout that it leaves (RENAME_WHITEOUT) is the caller's. */
+  rename(
+    from: number,
+    name: string,
+    to: number,
+    newName: string,
+    flags: number,
+    uid: number,
+    gid: number,
+    group: number,
+  ): number;
   /** The target as latin1, or -errno. */
   readLink(fd: number): string | number;
 

@@ -25,83 +25,47 @@ export interface LockRequest extends LockRange {
 
 /** A lock that somebody holds. It is never changed, only replaced. */
 export interface HeldLock extends LockRequest {
+  /** Orders locks that begin at the same byte. */
+  readonly serial: number;
   /** False once it was released or replaced: those who wait for it have to look again. */
   held: boolean;
 }
 
-/** How the locks of one owner change: `pieces` take the place of the locks [from, to). */
+/** How the locks of one owner change: `added` take the place of `removed`. */
 export interface RangeChange {
-  readonly from: number;
-  readonly to: number;
-  readonly pieces: HeldLock[];
-}
-
-/** Whether two ranges share a byte, and not both are for reading. */
-export function conflicts(one: LockRange, other: LockRange): boolean {
-  const overlap = one.start <= other.end && other.start <= one.end;
-  return overlap && (one.type === LockType.WRITE || other.type === LockType.WRITE);
-}
-
-/** Index of the first lock that ends at or behind `offset`; locks of one owner are sorted and disjoint. */
-export function firstEndingFrom(locks: readonly HeldLock[], offset: bigint): number {
-  let low = 0;
-  let high = locks.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((locks[middle] as HeldLock).end < offset) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
-/** The first of an owner's locks that stands in the way of somebody else's request. */
-export function firstConflict(locks: readonly HeldLock[], wanted: LockRange): HeldLock | undefined {
-  for (let index = firstEndingFrom(locks, wanted.start); index < locks.length; index++) {
-    const lock = locks[index] as HeldLock;
-    if (lock.start > wanted.end) {
-      return undefined;
-    }
-    if (conflicts(lock, wanted)) {
-      return lock;
-    }
-  }
-  return undefined;
+  readonly removed: readonly HeldLock[];
+  readonly added: readonly HeldLock[];
 }
 
 /**
  * What fcntl(2) makes of an owner's locks when it sets or unlocks a range: what was there is replaced, cut
  * or split, and neighbours of the same type become one lock.
+ * @param touching the owner's locks in the range and beside it
+ * @param serial of the new lock
  */
-export function changeRange(locks: readonly HeldLock[], wanted: LockRequest): RangeChange {
+export function changeRange(touching: readonly HeldLock[], wanted: LockRequest, serial: number): RangeChange {
   const { type } = wanted;
   let { start, end } = wanted;
-  const left: HeldLock[] = [];
-  const right: HeldLock[] = [];
-  const from = firstEndingFrom(locks, start - 1n);
-  let to = from;
-  for (let lock = locks[to]; lock !== undefined && lock.start <= wanted.end + 1n; lock = locks[to]) {
-    to++;
+  const removed: HeldLock[] = [];
+  const added: HeldLock[] = [];
+  for (const lock of touching) {
     if (lock.type === type) {
       start = lock.start < start ? lock.start : start;
       end = lock.end > end ? lock.end : end;
+    } else if (lock.end < wanted.start || lock.start > wanted.end) {
       continue;
-    }
-    if (lock.end < wanted.start) {
-      left.push(lock);
-    } else if (lock.start > wanted.end) {
-      right.push(lock);
     } else {
       if (lock.start < wanted.start) {
-        left.push({ ...lock, end: wanted.start - 1n });
+        added.push({ ...lock, end: wanted.start - 1n });
       }
       if (lock.end > wanted.end) {
-        right.push({ ...lock, start: wanted.end + 1n });
+        added.push({ ...lock, start: wanted.end + 1n });
       }
     }
+    removed.push(lock);
   }
-  const middle = type === LockType.UNLOCK ? [] : [{ ...wanted, start, end, held: true }];
-  return { from, to, pieces: [...left, ...middle, ...right] };
+  if (type !== LockType.UNLOCK) {
+    added.push({ ...wanted, start, end, serial, held: true });
+  }
+  return { removed, added };
 }

@@ -1,12 +1,6 @@
 import { type Awaitable, EAGAIN, EBADF, EDEADLK, ENOLCK, type Status } from "./errno.js";
-import {
-  changeRange,
-  firstConflict,
-  firstEndingFrom,
-  type HeldLock,
-  type LockRequest,
-  LockType,
-} from "./lock-ranges.js";
+import { changeRange, type HeldLock, LOCK_END_MAX, type LockRequest, LockType } from "./lock-ranges.js";
+import { LockTree } from "./lock-tree.js";
 import type { Waiter, WaitGraph, WaitGroup } from "./lock-waiters.js";
 import type { VfsHandle, VfsNode } from "./node.js";
 
@@ -20,8 +14,11 @@ export interface LockBudget {
 
 /** The locks on one node. */
 interface NodeLocks {
-  /** The locks of each owner, sorted; owners in the order in which they came, as Linux searches them. */
-  readonly owners: Map<string, HeldLock[]>;
+  /** The locks of each owner. They share no byte. */
+  readonly owners: Map<string, LockTree>;
+  /** The same locks of all owners, those for reading and those for writing. */
+  readonly reads: LockTree;
+  readonly writes: LockTree;
   /** Those who wait, first come first. */
   readonly waiters: Set<Waiter>;
 }
@@ -35,6 +32,7 @@ export class LockSpace {
   readonly #graph: WaitGraph | undefined;
   readonly #nodes = new Map<VfsNode, NodeLocks>();
   readonly #byHandle = new Map<VfsHandle, Set<HeldLock>>();
+  #serial = 0;
 
   /**
    * @param graph for locks of fcntl(2): deadlocks are refused. Without it the locks are those of flock(2): an
@@ -45,7 +43,7 @@ export class LockSpace {
     this.#graph = graph;
   }
 
-  /** The first lock that is in the request's way; for UNLOCK the owner's own first lock in the range. */
+  /** The lock in the request's way that begins first; for UNLOCK the owner's own first lock in the range. */
   find(request: LockRequest): HeldLock | undefined {
     const at = this.#nodes.get(request.handle.node);
     return at === undefined ? undefined : findBlocker(at, request);
@@ -89,7 +87,7 @@ export class LockSpace {
       return;
     }
     for (const lock of locks) {
-      this.#drop(lock);
+      this.#drop(at, lock);
     }
     at.owners.delete(owner);
     this.#settle(node, at);
@@ -106,17 +104,12 @@ export class LockSpace {
         waiter.answer(-EBADF);
       }
     }
-    const owners = new Set<string>();
     for (const lock of this.#byHandle.get(handle) ?? []) {
-      this.#drop(lock);
-      owners.add(lock.owner);
-    }
-    for (const owner of owners) {
-      const left = (at.owners.get(owner) ?? []).filter((lock) => lock.held);
-      if (left.length > 0) {
-        at.owners.set(owner, left);
-      } else {
-        at.owners.delete(owner);
+      this.#drop(at, lock);
+      const locks = at.owners.get(lock.owner);
+      locks?.remove(lock);
+      if (locks?.isEmpty === true) {
+        at.owners.delete(lock.owner);
       }
     }
     this.#settle(handle.node, at);
@@ -125,41 +118,39 @@ export class LockSpace {
   #locksOf(node: VfsNode): NodeLocks {
     let at = this.#nodes.get(node);
     if (at === undefined) {
-      at = { owners: new Map(), waiters: new Set() };
+      at = { owners: new Map(), reads: new LockTree(), writes: new LockTree(), waiters: new Set() };
       this.#nodes.set(node, at);
     }
     return at;
   }
 
   #isFree(at: NodeLocks, request: LockRequest): boolean {
-    const own = at.owners.get(request.owner)?.[0];
-    if (this.#graph === undefined && own !== undefined && own.type !== request.type) {
+    const own = this.#graph === undefined ? at.owners.get(request.owner)?.find(0n, LOCK_END_MAX) : undefined;
+    if (own !== undefined && own.type !== request.type) {
       // flock(2) converts by unlocking first, and the old lock is lost even when the new one is refused.
-      this.#drop(own);
+      this.#drop(at, own);
       at.owners.delete(request.owner);
     }
     return request.type === LockType.UNLOCK || findBlocker(at, request) === undefined;
   }
 
   #apply(at: NodeLocks, request: LockRequest): Status {
-    const locks = at.owners.get(request.owner) ?? [];
-    const { from, to, pieces } = changeRange(locks, request);
-    const more = pieces.length - (to - from);
+    const locks = at.owners.get(request.owner) ?? new LockTree();
+    const touching = locks.within(request.start - 1n, request.end + 1n);
+    const { removed, added } = changeRange(touching, request, this.#serial++);
+    const more = added.length - removed.length;
     if (more > 0 && this.#budget.locks + more > this.#budget.maxLocks) {
       return -ENOLCK;
     }
-    const before = locks.splice(from, to - from, ...pieces);
-    for (const lock of before) {
-      if (!pieces.includes(lock)) {
-        this.#drop(lock);
-      }
+    for (const lock of removed) {
+      locks.remove(lock);
+      this.#drop(at, lock);
     }
-    for (const lock of pieces) {
-      if (!before.includes(lock)) {
-        this.#add(lock);
-      }
+    for (const lock of added) {
+      locks.add(lock);
+      this.#add(at, lock);
     }
-    if (locks.length === 0) {
+    if (locks.isEmpty) {
       at.owners.delete(request.owner);
     } else {
       at.owners.set(request.owner, locks);
@@ -167,8 +158,9 @@ export class LockSpace {
     return 0;
   }
 
-  #add(lock: HeldLock): void {
+  #add(at: NodeLocks, lock: HeldLock): void {
     this.#budget.locks++;
+    treeOf(at, lock).add(lock);
     const locks = this.#byHandle.get(lock.handle);
     if (locks === undefined) {
       this.#byHandle.set(lock.handle, new Set([lock]));
@@ -177,9 +169,11 @@ export class LockSpace {
     }
   }
 
-  #drop(lock: HeldLock): void {
+  /** Leaves the owner's tree to the caller. */
+  #drop(at: NodeLocks, lock: HeldLock): void {
     this.#budget.locks--;
     lock.held = false;
+    treeOf(at, lock).remove(lock);
     const locks = this.#byHandle.get(lock.handle);
     locks?.delete(lock);
     if (locks?.size === 0) {
@@ -255,17 +249,15 @@ export class LockSpace {
   }
 }
 
-function findBlocker(at: NodeLocks, request: LockRequest): HeldLock | undefined {
-  if (request.type === LockType.UNLOCK) {
-    const own = at.owners.get(request.owner) ?? [];
-    const lock = own[firstEndingFrom(own, request.start)];
-    return lock !== undefined && lock.start <= request.end ? lock : undefined;
+function treeOf(at: NodeLocks, lock: HeldLock): LockTree {
+  return lock.type === LockType.READ ? at.reads : at.writes;
+}
+
+function findBlocker(at: NodeLocks, { owner, type, start, end }: LockRequest): HeldLock | undefined {
+  if (type === LockType.UNLOCK) {
+    return at.owners.get(owner)?.find(start, end);
   }
-  for (const [owner, locks] of at.owners) {
-    const lock = owner === request.owner ? undefined : firstConflict(locks, request);
-    if (lock !== undefined) {
-      return lock;
-    }
-  }
-  return undefined;
+  const write = at.writes.find(start, end, owner);
+  const read = type === LockType.WRITE ? at.reads.find(start, end, owner) : undefined;
+  return write === undefined || (read !== undefined && read.start < write.start) ? read : write;
 }

@@ -8,8 +8,8 @@ export interface LockLimits {
   readonly maxWaiters: number;
 }
 
-/** A request looks at the locks of every owner on its node; and half of the lane's 2,048 slots stay free for those who unlock. */
-const DEFAULT_LIMITS: LockLimits = { maxLocks: 16_384, maxWaiters: 1024 };
+/** A lock takes up to 1 KB with its owner; and half of the lane's 2,048 slots stay free for those who unlock. */
+const DEFAULT_LIMITS: LockLimits = { maxLocks: 65_536, maxWaiters: 1024 };
 
 /**
  * The file locks of a share, whatever its backend and however many sessions it has. They are locks between

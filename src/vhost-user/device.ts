@@ -63,8 +63,8 @@ export interface VhostDeviceOptions {
   readonly logger: Logger;
   /** The device was reset: the guest starts over. */
   readonly onReset: () => void;
-  /** A queue stops: requests that are held are to be answered now. */
-  readonly onQuiesced: (queue: number) => void;
+  /** How many requests of a queue are held for long, so that its stop does not wait for them. */
+  readonly heldRequests: (queue: number) => number;
 }
 
 /** The vhost-user back-end: turns the front-end's messages into settings of the lane. */
@@ -80,7 +80,7 @@ export class VhostDevice {
   constructor(options: VhostDeviceOptions) {
     this.#options = options;
     this.#lane = options.lane;
-    this.#rings = new Rings(options.lane, options.logger, options.onQuiesced);
+    this.#rings = new Rings(options.lane, options.logger, options.heldRequests);
     this.#handlers = new Map([...this.#setupHandlers(), ...this.#memoryHandlers(), ...this.#ringHandlers()]);
   }
 

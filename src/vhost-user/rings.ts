@@ -21,7 +21,7 @@ interface Ring {
 export class Rings {
   readonly #lane: Lane;
   readonly #logger: Logger;
-  readonly #onQuiesced: (queue: number) => void;
+  readonly #heldRequests: (queue: number) => number;
   readonly #rings: Ring[] = [];
   /** VIRTIO_RING_F_EVENT_IDX was negotiated. */
   eventIndex = false;
@@ -30,11 +30,11 @@ export class Rings {
   /** Rings wait for SET_VRING_ENABLE (VHOST_USER_F_PROTOCOL_FEATURES was negotiated). */
   startDisabled = false;
 
-  /** @param onQuiesced answers the requests of a queue that would be held for long, since it stops */
-  constructor(lane: Lane, logger: Logger, onQuiesced: (queue: number) => void) {
+  /** @param heldRequests how many requests of a queue are held for long: a stop does not wait for them */
+  constructor(lane: Lane, logger: Logger, heldRequests: (queue: number) => number) {
     this.#lane = lane;
     this.#logger = logger;
-    this.#onQuiesced = onQuiesced;
+    this.#heldRequests = heldRequests;
     for (let index = 0; index < MAX_QUEUES; index++) {
       this.#rings.push({
         size: 0,
@@ -89,22 +89,25 @@ export class Rings {
     this.#lane.setEnabled(index, enabled);
   }
 
-  /** Stops a ring once what is in flight was answered. @returns the index of the next available entry */
+  /**
+   * Stops a ring once what is in flight was answered, except for what is held. A request that is available and
+   * not used still belongs to the device (virtio 1.2, 2.7), and is answered when the ring goes on.
+   * @returns the index of the next available entry
+   */
   async stop(index: number): Promise<number> {
     const ring = this.#ring(index);
     if (!ring.running) {
       return ring.base;
     }
     this.#lane.quiesce(index);
-    this.#onQuiesced(index);
+    const left = () => this.#lane.inFlight(index) - this.#heldRequests(index);
     const deadline = Date.now() + DRAIN_TIMEOUT_MS;
-    while (this.#lane.inFlight(index) > 0 && Date.now() < deadline) {
+    while (left() > 0 && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     }
-    const left = this.#lane.inFlight(index);
-    if (left > 0) {
+    if (left() > 0) {
       this.#logger.warn(
-        `queue ${index}: stopped with ${left} requests unanswered after ${DRAIN_TIMEOUT_MS} ms`,
+        `queue ${index}: stopped with ${left()} requests unanswered after ${DRAIN_TIMEOUT_MS} ms`,
       );
     }
     this.#detach(index);
@@ -115,6 +118,7 @@ export class Rings {
   stopAll(): void {
     for (let index = 0; index < this.#rings.length; index++) {
       this.#detach(index);
+      this.#lane.abandon(index);
       this.#ring(index).enabled = false;
     }
   }

@@ -14,8 +14,8 @@ export interface RequestHandler {
   readonly runBatch: (count: number) => void;
   /** The device was reset: the guest starts over. */
   reset(): void;
-  /** A queue stops: answers those of its requests that could wait for ever. */
-  cancelWaiting(queue: number): void;
+  /** How many requests of a queue are held, maybe for ever: its stop does not wait for them. */
+  heldRequests(queue: number): number;
 }
 
 export interface VhostServerOptions {
@@ -85,7 +85,7 @@ export class VhostServer {
       requestQueues,
       logger,
       onReset: () => handler.reset(),
-      onQuiesced: (queue) => handler.cancelWaiting(queue),
+      heldRequests: (queue) => handler.heldRequests(queue),
     });
     lane.setHandlers(handler.runBatch, device.onLaneEvent);
     await device.serve(socket);
@@ -132,9 +132,10 @@ export class VhostServer {
   #logStatistics(): void {
     const { lane, logger } = this.#options;
     for (let queue = 0; queue <= lane.lastQueue; queue++) {
-      const { requests, malformed, kicks, signals } = lane.statistics(queue);
+      const { requests, malformed, kicks, signals, transfers } = lane.statistics(queue);
       logger.debug(
-        `queue ${queue}: ${requests} requests, ${malformed} malformed, ${kicks} kicks, ${signals} signals`,
+        `queue ${queue}: ${requests} requests (${transfers} transfers by native code), ${malformed} malformed, ` +
+          `${kicks} kicks, ${signals} signals`,
       );
     }
   }

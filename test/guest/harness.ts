@@ -4,6 +4,7 @@ import path from "node:path";
 import { expect } from "vitest";
 import { Gateway } from "../support/guest/gateway.mjs";
 import { Guest, type GuestOptions } from "../support/guest/guest.mjs";
+import { runQmpCommands } from "../support/guest/qmp.mjs";
 
 /** A command in a guest; the largest trees take some seconds, on a busy machine far more. */
 export const GUEST_TEST_TIMEOUT_MS = 240_000;
@@ -36,7 +37,7 @@ export class GuestSession {
   readonly #directory: string;
 
   static async start(options: GuestSessionOptions): Promise<GuestSession> {
-    const { kind, gatewayArgs = [], ...guestOptions } = options;
+    const { kind, gatewayArgs = [], extraArgs = [], ...guestOptions } = options;
     const directory = await fs.mkdtemp(path.join(os.tmpdir(), "virtiofs-guest-"));
     const hostDirectory = path.join(directory, "shared");
     await fs.mkdir(hostDirectory);
@@ -45,7 +46,8 @@ export class GuestSession {
     const gateway = await Gateway.start(["--socket-path", socketPath, ...source, ...gatewayArgs]);
     try {
       const shares = [{ socketPath, tag: "share" }];
-      const guest = await Guest.boot({ ...guestOptions, shares });
+      const qmp = ["-qmp", `unix:${path.join(directory, "qmp")},server=on,wait=off`];
+      const guest = await Guest.boot({ ...guestOptions, shares, extraArgs: [...extraArgs, ...qmp] });
       return new GuestSession(directory, hostDirectory, gateway, guest);
     } catch (error) {
       await gateway.kill();
@@ -66,6 +68,11 @@ export class GuestSession {
     const context = `guest: ${script}\n${output}\ngateway: ${this.gateway.stderr}`;
     expect(status, context).toBe(0);
     return output;
+  }
+
+  /** Pauses the virtual machine and resumes it, which stops its rings and starts them again. */
+  async pauseAndResume(): Promise<void> {
+    await runQmpCommands(path.join(this.#directory, "qmp"), ["stop", "cont"]);
   }
 
   /** Powers the guest off; the gateway must then end by itself, with 0. */

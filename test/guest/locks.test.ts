@@ -19,6 +19,16 @@ describe.each(SHARE_KINDS)("locks of a guest's programs on a $name share", (kind
     expect(await session.run(`file-lock-check ${file} 2>&1`)).toBe("locks are right");
   });
 
+  test("are still waited for after a pause", async () => {
+    const hold = "file-lock-check /share/paused hold >/dev/null 2>&1 & echo $! >/tmp";
+    await session.run(`${hold}/holder; sleep 1; ${hold}/waiter; sleep 1`);
+    for (let round = 0; round < 3; round++) await session.pauseAndResume();
+    await session.run("sleep 1; kill -0 $(cat /tmp/waiter) && kill $(cat /tmp/holder)");
+    await session.run("while kill -0 $(cat /tmp/holder); do sleep 0.1; done 2>/dev/null");
+    await session.run("kill -0 $(cat /tmp/waiter) && ! file-lock-check /share/paused try");
+    await session.run("kill $(cat /tmp/waiter); until file-lock-check /share/paused try; do sleep 0.1; done");
+  });
+
   test("are gone after a reboot", async () => {
     const hold = "file-lock-check /share/held hold >/dev/null 2>&1 &";
     await session.run(`${hold} sleep 1; ${hold} sleep 1; ! file-lock-check /share/held try`);

@@ -225,22 +225,75 @@ describe("held lock requests and the device", () => {
     expect(fs.setlk(nodeid, fh, 3, write()).error).toBeNull();
   });
 
-  test("a stop of their queue answers them at once, and only them", async () => {
+  test("outlast a stop of their queue, which does not wait for them", async () => {
+    const fs = await mount();
+    const file = LockedFile.create(fs, "file");
+    file.set(1, write());
+    const first = file.submit(2, write());
+    const second = file.submit(3, write());
+    expectServes(fs);
+    const { queue } = first;
+    for (let round = 0; round < 3; round++) {
+      expect(fs.frontend.stopQueue(queue)).toBe(queue.serverUsedIndex + 2);
+      fs.frontend.startQueue(queue);
+      expectServes(fs);
+    }
+    expectHeld(fs, first, second);
+    file.set(1, unlock());
+    expect(fs.wait(first).error).toBeNull();
+    fs.flush(file.nodeid, file.fh, 2);
+    expect(fs.wait(second).error).toBeNull();
+    expect(file.get(9, read())).toEqual(write());
+  });
+
+  test("a pause of the virtual machine, memory shared anew, leaves them waiting", async () => {
+    const fs = await mount({ memorySlots: false });
+    const file = LockedFile.create(fs, "file");
+    file.set(1, write());
+    const ticket = file.submit(2, write());
+    expectServes(fs);
+    for (const queue of fs.frontend.queues) fs.frontend.stopQueue(queue);
+    fs.frontend.shareMemory();
+    fs.frontend.startQueues();
+    expectHeld(fs, ticket);
+    file.set(1, unlock());
+    expect(fs.wait(ticket).error).toBeNull();
+  });
+
+  test("one that gets its lock while its queue is stopped is answered when it starts", async () => {
     const fs = await mount({ requestQueues: 2 });
     const file = LockedFile.create(fs, "file");
     file.set(1, write());
-    const stopped = file.submit(2, write());
-    const kept = file.submit(3, write(), { queue: 2 });
-    expectHeld(fs, stopped, kept);
-    const queue = stopped.queue;
-    const begin = Date.now();
-    expect(fs.frontend.stopQueue(queue)).toBe(queue.serverUsedIndex);
-    expect(Date.now() - begin).toBeLessThan(2000);
-    expect(fs.wait(stopped).error).toBe("EAGAIN");
+    const ticket = file.submit(2, write());
+    expectServes(fs);
+    const { queue } = ticket;
+    fs.frontend.stopQueue(queue);
+    const used = queue.serverUsedIndex;
+    expect(fs.wait(file.submit(1, unlock(), { queue: 2 })).error).toBeNull();
+    expectServes(fs, 2);
+    expect(queue.serverUsedIndex).toBe(used);
     fs.frontend.startQueue(queue);
-    expectHeld(fs, kept);
-    file.set(1, unlock());
-    expect(fs.wait(kept).error).toBeNull();
+    expect(fs.wait(ticket).error).toBeNull();
+    expect(file.set(9, read())).toBe("EAGAIN");
+  });
+
+  test("a queue that starts anew hears nothing of them", async () => {
+    const fs = await mount({ requestQueues: 2 });
+    const file = LockedFile.create(fs, "file");
+    file.set(1, write());
+    const waiting = file.submit(2, write());
+    const granted = file.submit(3, read(0n, 9n));
+    expectServes(fs);
+    fs.frontend.stopQueue(waiting.queue);
+    expect(fs.wait(file.submit(1, unlock(0n, 9n), { queue: 2 })).error).toBeNull();
+    waiting.queue.reset();
+    fs.abandon();
+    fs.frontend.startQueue(waiting.queue);
+    expectServes(fs);
+    expect(file.set(1, unlock())).toBeNull();
+    expectServes(fs);
+    expect(waiting.queue.serverUsedIndex).toBe(waiting.queue.availableIndex);
+    expectHeld(fs, waiting, granted);
   });
 
   test("a reboot frees all locks", async () => {

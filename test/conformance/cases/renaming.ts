@@ -1,6 +1,6 @@
 import { O, RENAME, S } from "../support/actor.js";
 import { equal, fails, outcomeOf, same } from "../support/assertions.js";
-import { type Group, group } from "../support/cases.js";
+import { BOB, type Group, group, STAFF } from "../support/cases.js";
 import { type FileType, FULL_DIRECTORY, NAME_TYPES } from "./types.js";
 
 /** What rename(2) says to a source over a target that exists, both in the same directory. */
@@ -176,6 +176,18 @@ const special = group("rename in special cases", (add) => {
     const left = root.lstat("f");
     same([left.type, left.major, left.minor], [S.IFCHR, 0, 0]);
     equal(root.contents("to"), "contents");
+  });
+  add("WHITEOUT leaves a whiteout of the caller", ["renameWhiteout", "specialFiles"], ({ root, bob }) => {
+    root.mkdir("shared");
+    root.chown("shared", 0, STAFF);
+    root.chmod("shared", 0o1770);
+    bob.create("shared/f");
+    bob.rename("shared/f", "shared/to", RENAME.WHITEOUT);
+    const left = root.lstat("shared/f");
+    same([left.type, left.uid, left.gid], [S.IFCHR, BOB, BOB]);
+    root.chmod("shared", 0o3770);
+    bob.rename("shared/to", "shared/again", RENAME.WHITEOUT);
+    equal(root.lstat("shared/to").gid, STAFF);
   });
   add("WHITEOUT with NOREPLACE respects what exists", ["renameWhiteout", "specialFiles"], ({ root }) => {
     root.create("f");

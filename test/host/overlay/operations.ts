@@ -156,7 +156,7 @@ function rename(root: string, from: string, to: string, flags: number): void {
   onEntry(join(root, from), (source, name) => {
     let status = 0;
     onEntry(join(root, to), (target, newName) => {
-      status = posix.rename(source, name, target, newName, flags);
+      status = posix.rename(source, name, target, newName, flags, 0, 0, -1);
       return status;
     });
     return status;

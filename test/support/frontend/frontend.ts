@@ -163,12 +163,12 @@ export class Frontend {
     for (const queue of this.queues) this.startQueue(queue);
   }
 
-  /** Tells the server of a ring and starts it where the server left it: at its used index. */
+  /** Tells the server of a ring and starts it where the server left it. */
   startQueue(queue: Virtqueue): void {
     const { index } = queue;
     const word = encodeU64(BigInt(index));
     this.command(Request.SET_VRING_NUM, encodeVringState(index, queue.size));
-    this.command(Request.SET_VRING_BASE, encodeVringState(index, queue.serverUsedIndex));
+    this.command(Request.SET_VRING_BASE, encodeVringState(index, queue.base));
     this.command(Request.SET_VRING_ADDR, this.vringAddresses(queue));
     this.command(Request.SET_VRING_CALL, word, [queue.callFd]);
     this.command(Request.SET_VRING_ERR, word, [queue.errorFd]);
@@ -192,7 +192,8 @@ export class Frontend {
   stopQueue(queue: Virtqueue): number {
     const reply = this.channel.query(Request.GET_VRING_BASE, encodeVringState(queue.index, 0));
     if (reply.readUInt32LE(0) !== queue.index) throw new Error("GET_VRING_BASE: another queue");
-    return reply.readUInt32LE(4);
+    queue.base = reply.readUInt32LE(4);
+    return queue.base;
   }
 
   /** Stops a ring, forgets what was in it, and starts it empty. */

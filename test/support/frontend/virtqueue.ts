@@ -42,6 +42,8 @@ export class Virtqueue {
   readonly descriptors: Range;
   readonly available: Range;
   readonly used: Range;
+  /** Where the server goes on when the ring starts: what it said when it stopped. */
+  base = 0;
   readonly #memory: GuestMemory;
   readonly #indirect: boolean;
   #availableIndex = 0;
@@ -73,6 +75,7 @@ export class Virtqueue {
     }
     this.#chains.clear();
     this.#free = Array.from({ length: this.size }, (_, i) => this.size - 1 - i);
+    this.base = index;
     this.#availableIndex = index;
     this.#kickedIndex = index;
     this.#usedIndex = index;

@@ -113,6 +113,28 @@ describe("an edit", () => {
     file.release();
   });
 
+  it("has the holes that were made in it also after it was published", async () => {
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, pattern(MIB));
+    expect(await file.allocate(3, 65_536, 65_536)).toBe(0);
+    await file.write(2 * MIB, Buffer.from("end"));
+    for (let round = 0; round < 2; round++) {
+      expect(file.seek(0, 4)).toBe(65_536);
+      expect(file.seek(65_536, 3)).toBe(131_072);
+      expect(file.seek(131_072, 4)).toBe(MIB);
+      expect(file.seek(MIB, 3)).toBe(2 * MIB);
+      expect(file.seek(2 * MIB, 4)).toBe(2 * MIB + 3);
+      expect(await file.sync()).toBe(0);
+    }
+    share.server.counts.reset();
+    const expected = Buffer.alloc(2 * MIB + 3);
+    pattern(MIB).copy(expected);
+    expected.fill(0, 65_536, 131_072).write("end", 2 * MIB);
+    expect((await contents(file)).equals(expected)).toBe(true);
+    expect(share.object("a")?.equals(expected)).toBe(true);
+    expect(share.requests).toEqual({});
+  });
+
   it("does not change below a publication that has begun", async () => {
     const data = pattern(40 * MIB);
     const file = area.edit(await share.putForeign("big", pattern(40 * MIB, 7)));
@@ -451,9 +473,9 @@ describe("a restart", () => {
 
   it("recognises a copy that arrived without an answer, though copying changes the ETag", async () => {
     await share.stop();
-    share = await StagingShare.start({}, 500);
+    share = await StagingShare.start({}, 2000);
     area = share.open();
-    const data = pattern(20 * MIB);
+    const data = pattern(9 * MIB);
     const file = area.create("big", ATTRIBUTES);
     await file.write(0, data);
     expect(await file.sync()).toBe(0);

@@ -158,6 +158,7 @@ export class Namespace {
       this.detach(live);
     }
     const key = directory.key + component;
+    this.#absent.delete(directory.key + name);
     const ino = this.volume.numbers.take(isDirectory ? `${key}/` : key);
     const node = isDirectory
       ? new S3Directory(directory, name, component, ino)

@@ -22,32 +22,33 @@ function placeOf(
   return { parent, component };
 }
 
-/** A marker has reached the bucket. */
-function markerPublished(directory: S3Directory, etag: string): void {
-  directory.hasMarker = true;
-  directory.markerEtag = etag;
-}
-
 function published(namespace: Namespace, file: StagedFile, object: SourceObject): void {
   const { key, etag, size, versionId } = object;
   if (file.attributes !== undefined) {
     namespace.volume.attributes.learn(key, etag, undefined, file.attributes);
   }
-  const place = placeOf(namespace, key);
+  if (key === namespace.volume.root.key) {
+    return;
+  }
+  const isMarker = key.endsWith("/");
+  const place = placeOf(namespace, isMarker ? key.slice(0, -1) : key);
   if (place === undefined) {
     return;
   }
   const { parent, component } = place;
-  // The time that the server gave it is not known before the next listing.
-  const facts = { size, etag, lastModifiedMs: Number.NaN, ...(versionId !== undefined && { versionId }) };
-  if (component === "") {
-    markerPublished(parent, etag);
-    const { parent: above, name } = parent;
-    above?.listing?.put({ name, component: parent.component, object: undefined });
-    above?.remember(name, { name, component: parent.component, object: undefined });
+  const name = nameOf(component);
+  if (isMarker) {
+    // Its inode may be forgotten, but not that it is there.
+    namespace.entryChanged(parent, { name, component, object: undefined });
+    const directory = parent.children.get(name);
+    if (directory instanceof S3Directory) {
+      directory.hasMarker = true;
+      directory.markerEtag = etag;
+    }
     return;
   }
-  const name = nameOf(component);
+  // The time that the server gave it is not known before the next listing.
+  const facts = { size, etag, lastModifiedMs: Number.NaN, ...(versionId !== undefined && { versionId }) };
   namespace.entryChanged(parent, { name, component, object: { key, ...facts } });
   const node = parent.children.get(name);
   if (node instanceof S3File && node.staged === file) {

@@ -93,7 +93,7 @@ export function seekFile(handle: S3FileHandle, offset: bigint, whence: number): 
   if (offset < 0n || offset >= size) {
     return -ENXIO;
   }
-  if (staged?.dataChanged === true) {
+  if (staged !== undefined) {
     const found = staged.seek(Number(offset), whence);
     return found < 0 ? found : BigInt(found);
   }

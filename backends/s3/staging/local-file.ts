@@ -65,6 +65,8 @@ export class LocalFile implements StagedFile {
   readonly #host: FileHost;
   /** Bytes that the local file has, be it data of its own or what the source has as well. */
   readonly #local = new ExtentSet();
+  /** Bytes that were never written or were punched out since the file was opened: zeros, be they published or not. */
+  readonly #holes = new ExtentSet();
   #references = 0;
   #error: Status = 0;
   #modifiedMs: number;
@@ -137,7 +139,8 @@ export class LocalFile implements StagedFile {
   }
 
   get isComplete(): boolean {
-    return this.#local.covers(0, this.state.size);
+    const missing = [...this.#local.gaps(0, this.state.size)];
+    return missing.every(([start, end]) => this.#holes.covers(start, end));
   }
 
   get dirty(): boolean {
@@ -179,10 +182,15 @@ export class LocalFile implements StagedFile {
         return status;
       }
     }
-    for (const extent of [...this.#local.gaps(offset, end)]) {
-      const status = await this.#readGap(extent, piece);
-      if (status < 0) {
-        return status;
+    for (const [start, stop] of [...this.#local.gaps(offset, end)]) {
+      for (const hole of this.#holes.within(start, stop)) {
+        piece(hole).fill(0);
+      }
+      for (const extent of [...this.#holes.gaps(start, stop)]) {
+        const status = await this.#readGap(extent, piece);
+        if (status < 0) {
+          return status;
+        }
       }
     }
     return 0;
@@ -217,6 +225,7 @@ export class LocalFile implements StagedFile {
     }
     await this.guard.untilRead(size, Number.POSITIVE_INFINITY);
     const { journal } = this.#host;
+    const sizeBefore = this.state.size;
     const status = journal.append({ file: this.state.id, cut: size });
     if (status < 0) {
       return status;
@@ -224,6 +233,8 @@ export class LocalFile implements StagedFile {
     this.#host.account(-this.#local.remove(size, Number.POSITIVE_INFINITY));
     this.#changed(size, Number.POSITIVE_INFINITY);
     this.guard.cut(size);
+    this.#holes.remove(size, Number.POSITIVE_INFINITY);
+    this.#holes.add(Math.min(sizeBefore, size), size);
     return this.data.truncate(size);
   }
 
@@ -247,8 +258,10 @@ export class LocalFile implements StagedFile {
       return -ENXIO;
     }
     if (source !== undefined) {
-      // What is a hole in the object nobody knows.
-      return whence === SEEK_DATA ? offset : size;
+      // What is a hole in the object nobody knows, except for those that were made here.
+      const [extent] =
+        whence === SEEK_DATA ? this.#holes.gaps(offset, size) : this.#holes.within(offset, size);
+      return extent?.[0] ?? (whence === SEEK_DATA ? -ENXIO : size);
     }
     const found = this.data.seek(offset, whence);
     if (found === undefined || found >= size) {
@@ -325,6 +338,7 @@ export class LocalFile implements StagedFile {
     if (isClean && !this.guard.isActive && this.#reading === 0) {
       this.#host.account(-this.#local.bytes);
       this.#local.clear();
+      this.#holes.clear();
       await this.data.truncate(0);
     }
   }
@@ -418,6 +432,8 @@ export class LocalFile implements StagedFile {
       return count;
     }
     const end = start + count;
+    this.#holes.add(Math.min(this.state.size, start), start);
+    this.#holes.remove(start, end);
     this.#host.account(this.#local.add(start, end));
     const status = this.#recordChange(start, end);
     if (status < 0) {
@@ -469,6 +485,7 @@ export class LocalFile implements StagedFile {
       return status;
     }
     this.#host.account(-this.#local.remove(offset, last));
+    this.#holes.add(offset, last);
     const recorded = this.#recordChange(offset, last);
     this.#changed(offset, last);
     return recorded;

@@ -207,6 +207,9 @@ interface PosixBinding {
     killSuidgid: number,
   ): number;
 
+  /** Closes a path. That of a removed file whose blocks this may free, which waits for the disk, on the I/O pool. */
+  closeLast(fd: number): void;
+
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.
   fsync(fd: number, dataOnly: number): Promise<number>;
   /** Of the file system that holds `fd`, a directory (a path will do). */

@@ -20,7 +20,13 @@ const METADATA_LOOP = fileURLToPath(new URL("guest/metadata-loop.c", import.meta
 const GUEST_MEMORY_MIB = 1024;
 const FILE_MIB = 64;
 
-/** Arguments of fio for each class. */
+/** Classes of the metadata loop. */
+const METADATA = ["stat", "open-close", "chmod", "create-unlink", "mkdir-rmdir", "rename", "list-500"];
+/**
+ * Those of fio, with its arguments.
+ *
+ * @type {Record<string, readonly string[]>}
+ */
 const FIO_JOBS = {
   "read4k, random": ["--rw=randread", "--bs=4k"],
   "write4k, random": ["--rw=randwrite", "--bs=4k"],
@@ -56,49 +62,67 @@ async function inGuest(guest, script) {
 }
 
 /**
- * One round on one share.
+ * One class on one share.
  *
  * @param {Guest} guest
  * @param {string} share
- * @param {number} seconds For each class.
- * @returns {Promise<Map<string, number>>} Operations per second.
+ * @param {string} op
+ * @param {number} seconds
+ * @returns {Promise<number>} Operations per second.
  */
-async function measure(guest, share, seconds) {
-  const loop = await inGuest(guest, `/fixture/bench/metadata-loop ${share} ${seconds}`);
-  const rates = new Map(
-    loop.split("\n").map((line) => {
-      const [op = "", rate] = line.split(" ");
-      return [op, Number(rate)];
-    }),
-  );
-  const fio = `/fixture/bench/ld-linux-x86-64.so.2 --library-path /fixture/bench /fixture/bench/fio`;
-  for (const [op, job] of Object.entries(FIO_JOBS)) {
-    const options = [
-      ...["--name=bench", `--filename=${share}/data`, `--size=${FILE_MIB}m`, "--minimal", "--ioengine=psync"],
-      ...["--time_based", `--runtime=${seconds}`, ...job],
-    ];
-    // Fields of fio's terse output, version 3: operations per second of reads and of writes.
-    const fields = (await inGuest(guest, `${fio} ${options.join(" ")}`)).split("\n").at(-1)?.split(";") ?? [];
-    rates.set(op, Number(fields[7]) + Number(fields[48]));
+async function measure(guest, share, op, seconds) {
+  const job = FIO_JOBS[op];
+  if (job === undefined) {
+    return Number(await inGuest(guest, `/fixture/bench/metadata-loop ${share} ${seconds} ${op}`));
   }
-  return rates;
+  const fio = `/fixture/bench/ld-linux-x86-64.so.2 --library-path /fixture/bench /fixture/bench/fio`;
+  const options = [
+    ...["--name=bench", `--filename=${share}/data`, `--size=${FILE_MIB}m`, "--minimal", "--ioengine=psync"],
+    ...["--time_based", `--runtime=${seconds}`, ...job],
+  ];
+  // Fields of fio's terse output, version 3: operations per second of reads and of writes.
+  const fields = (await inGuest(guest, `${fio} ${options.join(" ")}`)).split("\n").at(-1)?.split(";") ?? [];
+  return Number(fields[7]) + Number(fields[48]);
 }
 
-/** @param {readonly Map<string, number>[][]} rounds Of each round the rates of each server. @returns {Row[]} */
-function summarize(rounds) {
-  const ops = [...(rounds[0]?.[0]?.keys() ?? [])];
-  return ops.map((op) => {
-    const rates = rounds.map((servers) => servers.map((each) => each.get(op) ?? Number.NaN));
-    const count = rates[0]?.length ?? 0;
-    /** @param {(round: number[], server: number) => number} value */
-    const medians = (value) =>
-      Array.from({ length: count }, (_, server) => median(rates.map((round) => value(round, server))));
-    return {
-      op,
-      rates: medians((round, server) => round[server] ?? Number.NaN),
-      ratios: medians((round, server) => (round[0] ?? Number.NaN) / (round[server] ?? Number.NaN)).slice(1),
-    };
-  });
+/**
+ * @param {string} op
+ * @param {readonly number[][]} rounds Of each round the rates of each server.
+ * @returns {Row}
+ */
+function summarize(op, rounds) {
+  /** @param {(rates: readonly number[], server: number) => number} value */
+  const medians = (value) =>
+    (rounds[0] ?? []).map((_, server) => median(rounds.map((rates) => value(rates, server))));
+  return {
+    op,
+    rates: medians((rates, server) => Math.round(rates[server] ?? Number.NaN)),
+    ratios: medians((rates, server) => (rates[0] ?? Number.NaN) / (rates[server] ?? Number.NaN)).slice(1),
+  };
+}
+
+/**
+ * The servers in turn, each the first as often as the others.
+ *
+ * @param {Guest} guest
+ * @param {readonly string[]} shares
+ * @param {string} op
+ * @param {number} rounds
+ * @param {number} seconds
+ */
+async function measureClass(guest, shares, op, rounds, seconds) {
+  /** @type {number[][]} */
+  const results = [];
+  for (let round = 0; round < rounds; round++) {
+    /** @type {number[]} */
+    const rates = [];
+    for (let k = 0; k < shares.length; k++) {
+      const index = (round + k) % shares.length;
+      rates[index] = await measure(guest, shares[index] ?? "", op, seconds);
+    }
+    results.push(rates);
+  }
+  return summarize(op, results);
 }
 
 /**
@@ -124,20 +148,13 @@ async function measureAll(servers, rounds, seconds) {
     }
     guest = await Guest.boot({ image, shares, memoryMiB: GUEST_MEMORY_MIB });
     for (const { tag } of shares) await inGuest(guest, `mkdir /${tag} && mount -t virtiofs ${tag} /${tag}`);
-    /** @type {Map<string, number>[][]} */
-    const results = [];
-    for (let round = 0; round < rounds; round++) {
-      /** @type {Map<string, number>[]} */
-      const ofRound = [];
-      for (let k = 0; k < shares.length; k++) {
-        // Each server is the first as often as the others.
-        const index = (round + k) % shares.length;
-        ofRound[index] = await measure(guest, `/share${index}`, seconds);
-      }
-      results.push(ofRound);
+    const rows = [];
+    for (const op of [...METADATA, ...Object.keys(FIO_JOBS)]) {
+      const paths = shares.map(({ tag }) => `/${tag}`);
+      rows.push(await measureClass(guest, paths, op, rounds, seconds));
     }
     await guest.powerOff();
-    return summarize(results);
+    return rows;
   } finally {
     await guest?.kill();
     await Promise.all(children.map(stopServer));

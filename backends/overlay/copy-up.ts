@@ -9,6 +9,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/vfs/attributes.js";
+import type { CloneOptions } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   ENOSYS,
@@ -24,9 +25,9 @@ import { copyData } from "./copy-data.js";
 import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
-import { markImpure, markOrigin, originOf } from "./origin.js";
+import { markImpure, markOrigin, originMark, originOf } from "./origin.js";
 import type { Overlay } from "./overlay.js";
-import { run, type Steps, wait } from "./steps.js";
+import { andThen, run, type Steps, wait } from "./steps.js";
 import { discardWork } from "./work-directory.js";
 
 const { O_EXCL, O_NOATIME, O_RDONLY, O_RDWR } = constants;
@@ -74,13 +75,19 @@ function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bi
   if (status < 0) {
     return status;
   }
+  const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
+  const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
+  if (node.isRegular && (links === 1 || upper.index === undefined)) {
+    const cloned = yield* cloneUp(overlay, upper, node, attr, origin, size);
+    if (cloned !== undefined) {
+      return cloned;
+    }
+  }
   const workName = upper.workName();
   const made = yield* make(overlay, upper, node, workName, attr);
   if (typeof made === "number") {
     return made;
   }
-  const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
-  const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
   const filled = yield* fill(overlay, upper, node, made, attr, size);
   const complete =
     filled < 0 || node.isAlias ? filled : yield* markOrigin(overlay, upper, made.node, node, origin);
@@ -89,13 +96,71 @@ function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bi
       ? complete
       : links > 1 && upper.index !== undefined && origin !== undefined
         ? yield* publishIndexed(overlay, upper, node, made.node, workName, origin, links)
-        : yield* publish(overlay, upper, node, made.node, workName);
+        : yield* publishWork(overlay, upper, node, made.node, workName);
   if (made.handle !== undefined) {
     yield* wait(upper.backend.discard(made.handle));
   }
   if (published < 0 && node.upper !== made.node) {
     yield* discardWork(upper, workName, node.type);
     upper.release(made.node);
+  }
+  return published;
+}
+
+/** Moves a copy from the work directory to its place. */
+function* publishWork(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  made: VfsNode,
+  workName: string,
+): Steps<Status> {
+  const { backend, work } = upper;
+  const isDeleted = node.places[0]?.parent.upper === undefined;
+  if (isDeleted) {
+    yield* discardWork(upper, workName, node.type);
+  }
+  return yield* publish(overlay, upper, node, made, (directory, name) =>
+    backend.rename(OVERLAY, work, workName, directory, name, RENAME_NOREPLACE),
+  );
+}
+
+/** Leaves the copying of a file to the layers' backends; undefined where they cannot do it by themselves. */
+function* cloneUp(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  attr: AttrRecord,
+  origin: Buffer | undefined,
+  size: bigint | undefined,
+): Steps<Status | undefined> {
+  const { layer, node: lower } = overlay.real(node);
+  const { backend, work } = upper;
+  const { prefix, escaped } = overlay.names;
+  const { name, value } = node.isAlias
+    ? { name: "", value: new Uint8Array() }
+    : originMark(overlay, node, origin);
+  const options: CloneOptions = {
+    size: Math.min(getWords64(attr, Attr.SIZE), Number(size ?? Number.MAX_SAFE_INTEGER)),
+    skipXattrs: prefix,
+    keepXattrs: escaped,
+    xattr: name,
+    value,
+    sync: !overlay.settings.isVolatile,
+  };
+  const handle = yield* wait(backend.cloneFile(layer.backend, lower, work, options, attrRecord()));
+  if (typeof handle === "number") {
+    return handle === -EOPNOTSUPP ? undefined : handle;
+  }
+  upper.retain(handle.node);
+  const published = yield* publish(overlay, upper, node, handle.node, (directory, as) =>
+    andThen(backend.link(OVERLAY, handle.node, directory, as, attrRecord()), (linked) =>
+      typeof linked === "number" ? linked : 0,
+    ),
+  );
+  yield* wait(backend.discard(handle));
+  if (published < 0) {
+    upper.release(handle.node);
   }
   return published;
 }
@@ -283,28 +348,22 @@ function* takeCopy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made:
   }
 }
 
-/** Gives the copy its name, unless the file was deleted meanwhile, and makes it the node's file. */
+/** Gives the copy its name with `placeCopy`, unless the file was deleted meanwhile, and makes it the node's file. */
 function* publish(
   overlay: Overlay,
   upper: UpperLayer,
   node: OverlayNode,
   made: VfsNode,
-  workName: string,
+  placeCopy: (directory: VfsNode, name: string) => Awaitable<Status>,
 ): Steps<Status> {
-  const { backend, work } = upper;
   const [place] = node.places;
   const parent = place?.parent.upper;
-  if (place === undefined || parent === undefined) {
-    yield* discardWork(upper, workName, node.type);
-  } else {
+  if (place !== undefined && parent !== undefined) {
     const marked = yield* markImpure(overlay, upper, place.parent);
-    if (marked < 0) {
-      return marked;
-    }
-    const rename = () => wait(backend.rename(OVERLAY, work, workName, parent, place.name, RENAME_NOREPLACE));
-    const moved = yield* keepTimes(upper, place.parent, rename);
-    if (moved < 0) {
-      return moved;
+    const placed =
+      marked < 0 ? marked : yield* keepTimes(upper, place.parent, () => wait(placeCopy(parent, place.name)));
+    if (placed < 0) {
+      return placed;
     }
   }
   yield* takeCopy(overlay, upper, node, made);

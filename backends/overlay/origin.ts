@@ -45,6 +45,22 @@ export function* originOf({ layer, node }: LayerNode): Steps<Buffer | undefined>
   return typeof identifier === "number" ? undefined : encodeOrigin(identifier);
 }
 
+/** The mark of a copy, by which it shows the inode number of the lower file from now on. */
+export function originMark({ names }: Overlay, node: OverlayNode, origin: Buffer | undefined): Mark {
+  if (origin !== undefined) {
+    return { name: names.origin, value: origin };
+  }
+  const number = Buffer.alloc(8);
+  number.writeUInt32LE(node.inoLow);
+  number.writeUInt32LE(node.inoHigh, 4);
+  return { name: names.number, value: number };
+}
+
+interface Mark {
+  readonly name: string;
+  readonly value: Buffer;
+}
+
 /**
  * Marks a copy, so that it shows the inode number of the lower file from now on: by origin, or where the layer
  * cannot name its files by the number itself. A layer that keeps no such marks does without.
@@ -56,13 +72,8 @@ export function* markOrigin(
   node: OverlayNode,
   origin: Buffer | undefined,
 ): Steps<Status> {
-  if (origin !== undefined) {
-    return unlessImpossible(yield* wait(upper.setXattr(made, overlay.names.origin, origin)));
-  }
-  const number = Buffer.alloc(8);
-  number.writeUInt32LE(node.inoLow);
-  number.writeUInt32LE(node.inoHigh, 4);
-  return unlessImpossible(yield* wait(upper.setXattr(made, overlay.names.number, number)));
+  const { name, value } = originMark(overlay, node, origin);
+  return unlessImpossible(yield* wait(upper.setXattr(made, name, value)));
 }
 
 /** Files that cannot have such marks, symbolic links without "trusted." ones for example, do without. */

@@ -20,13 +20,14 @@ export class XattrNames {
   readonly nested: string;
   /** Such a whiteout: the mark of a whiteout, escaped. */
   readonly guestWhiteout: string;
-  readonly #prefix: string;
-  readonly #escaped: string;
+  /** What all of the overlay's own begin with, and with more of it those that are the guest's nevertheless. */
+  readonly prefix: string;
+  readonly escaped: string;
 
   constructor(namespace: XattrNamespace) {
     const prefix = `${namespace}.overlay.`;
-    this.#prefix = prefix;
-    this.#escaped = `${prefix}overlay.`;
+    this.prefix = prefix;
+    this.escaped = `${prefix}overlay.`;
     this.opaque = `${prefix}opaque`;
     this.whiteout = `${prefix}whiteout`;
     this.origin = `${prefix}origin`;
@@ -36,25 +37,25 @@ export class XattrNames {
     this.nlink = `${prefix}nlink`;
     this.upper = `${prefix}upper`;
     this.nested = `${prefix}nested`;
-    this.guestWhiteout = `${this.#escaped}whiteout`;
+    this.guestWhiteout = `${this.escaped}whiteout`;
     this.number = `${prefix}ino`;
   }
 
   /** Whether an attribute on disk is the overlay's own. */
   isOwn(name: string): boolean {
-    return name.startsWith(this.#prefix) && !name.startsWith(this.#escaped);
+    return name.startsWith(this.prefix) && !name.startsWith(this.escaped);
   }
 
   /** The name on disk of an attribute that the guest names. */
   toDisk(name: string): string {
-    return name.startsWith(this.#prefix) ? this.#escaped + name.slice(this.#prefix.length) : name;
+    return name.startsWith(this.prefix) ? this.escaped + name.slice(this.prefix.length) : name;
   }
 
   /** What the guest sees of an attribute on disk; undefined: nothing. */
   toGuest(name: string): string | undefined {
-    if (name.startsWith(this.#escaped)) {
-      return this.#prefix + name.slice(this.#escaped.length);
+    if (name.startsWith(this.escaped)) {
+      return this.prefix + name.slice(this.escaped.length);
     }
-    return name.startsWith(this.#prefix) ? undefined : name;
+    return name.startsWith(this.prefix) ? undefined : name;
   }
 }

@@ -1,5 +1,7 @@
 import { constants } from "node:fs";
 import { posix } from "../../src/native/posix.js";
+import { ATTR_WORDS } from "../../src/vfs/attributes.js";
+import type { CloneOptions } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   EEXIST,
@@ -16,11 +18,16 @@ import type { NodeTable } from "./node-table.js";
 import { type HostFlags, hostFlags } from "./open-flags.js";
 import { maskedMode } from "./umask.js";
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_TRUNC } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC } = constants;
 /** O_TMPFILE, its O_DIRECTORY included. */
 const TMPFILE = 0o20000000 | O_DIRECTORY;
+/** Copying no more than this within memory takes no time to speak of. */
+const QUICK_COPY_BYTES = 256 * 1024;
 /** How often the host may delete a file between our finding it and opening it. */
 const CREATE_ATTEMPTS = 4;
+
+/** How a copy is open. */
+const OPEN_FOR_WRITING: HostFlags = { bits: O_RDWR, isWritable: true, isSynchronous: false };
 
 /** Opens and creates the host's regular files and directories. */
 export class FileOpener {
@@ -93,6 +100,42 @@ export class FileOpener {
     if (fd < 0) {
       return fd;
     }
+    return this.#unnamed(fd, how);
+  }
+
+  /** As createTemporary: a copy of the regular file that `source` stands for. */
+  clone(
+    source: number,
+    isInMemory: boolean,
+    directory: PassthroughNode,
+    options: CloneOptions,
+  ): Awaitable<Result<FileHandle>> {
+    const place = this.#nodes.pin(directory);
+    if (place < 0) {
+      return place;
+    }
+    const { size, skipXattrs, keepXattrs, xattr, value } = options;
+    if (size <= QUICK_COPY_BYTES && isInMemory && this.#nodes.isInMemory(directory)) {
+      // What is in memory has no disk to be written to.
+      return this.#cloned(posix.clone(source, place, size, skipXattrs, keepXattrs, xattr, value, 0));
+    }
+    const attr = new Uint32Array(ATTR_WORDS);
+    const bytes = new Uint8Array(attr.buffer);
+    const sync = options.sync ? 1 : 0;
+    return posix
+      .cloneSlowly(source, place, size, skipXattrs, keepXattrs, xattr, value, sync, bytes)
+      .then((fd) => {
+        posix.attr.set(attr);
+        return this.#cloned(fd);
+      });
+  }
+
+  #cloned(result: number): Result<FileHandle> {
+    const fd = this.#nodes.limited(result);
+    return fd < 0 ? fd : this.#unnamed(fd, OPEN_FOR_WRITING);
+  }
+
+  #unnamed(fd: number, how: HostFlags): Result<FileHandle> {
     const node = this.#nodes.createdUnnamed(fd);
     if (typeof node === "number") {
       posix.close(fd);

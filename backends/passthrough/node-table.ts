@@ -166,6 +166,11 @@ export class NodeTable {
     return this.#devices.mediumOf(node) === Medium.REMOTE;
   }
 
+  /** Whether no call on the file waits for a disk. */
+  isInMemory(node: PassthroughNode): boolean {
+    return this.#devices.mediumOf(node) === Medium.MEMORY;
+  }
+
   /** Whether the same holds for an entry of the directory. */
   hasRemoteEntries(directory: PassthroughNode): boolean {
     return this.#devices.hasRemoteRoots(directory) || this.isRemote(directory);

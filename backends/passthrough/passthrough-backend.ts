@@ -7,12 +7,12 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/vfs/attributes.js";
-import type { BackendCapabilities } from "../../src/vfs/backend.js";
+import type { Backend, BackendCapabilities, CloneOptions } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
-import { EAGAIN, EINVAL, ENOSYS } from "../../src/vfs/errno.js";
+import { EAGAIN, EINVAL, ENOSYS, EOPNOTSUPP } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
-import type { Caller, FileIdentifier } from "../../src/vfs/node.js";
+import type { Caller, FileIdentifier, VfsNode } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
 import { PATIENCE_MS } from "./disk-patience.js";
 import { FileOpener } from "./file-opener.js";
@@ -351,6 +351,24 @@ export class PassthroughBackend extends HandleOperations {
     out: AttrRecord,
   ): Result<FileHandle> {
     return this.#opened(this.#opener.createTemporary(caller, parent, flags, mode), out);
+  }
+
+  override cloneFile(
+    source: Backend,
+    node: VfsNode,
+    directory: PassthroughNode,
+    options: CloneOptions,
+    out: AttrRecord,
+  ): Awaitable<Result<FileHandle>> {
+    if (!(source instanceof PassthroughBackend)) {
+      return -EOPNOTSUPP;
+    }
+    const file = node as PassthroughNode;
+    const fd = source.nodes.pin(file);
+    const cloned = fd < 0 ? fd : this.#opener.clone(fd, source.nodes.isInMemory(file), directory, options);
+    return cloned instanceof Promise
+      ? cloned.then((handle) => this.#opened(handle, out))
+      : this.#opened(cloned, out);
   }
 
   override parentOf(_caller: Caller, node: PassthroughNode, out: AttrRecord): Result<PassthroughNode> {

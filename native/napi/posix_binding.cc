@@ -50,6 +50,7 @@ void RegisterPosix(Napi::Env environment, Napi::Object exports) {
   AddFunctions(env, object, PosixFileFunctions(), state);
   AddFunctions(env, object, PosixJobFunctions(), state);
   AddFunctions(env, object, PosixSlowFunctions(), state);
+  AddFunctions(env, object, PosixCloneFunctions(), state);
   AddFunctions(env, object, PosixHandleFunctions(), state);
   napi_set_named_property(env, exports, "posix", object);
   napi_add_env_cleanup_hook(

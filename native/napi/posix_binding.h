@@ -106,6 +106,7 @@ std::span<const PosixFunction> PosixMetadataFunctions();
 std::span<const PosixFunction> PosixFileFunctions();
 std::span<const PosixFunction> PosixJobFunctions();
 std::span<const PosixFunction> PosixSlowFunctions();
+std::span<const PosixFunction> PosixCloneFunctions();
 std::span<const PosixFunction> PosixHandleFunctions();
 
 }  // namespace gateway

@@ -234,7 +234,7 @@ export class LayerDirectory {
     }
     closeSync(this.makeFile(parent, name));
     using(openHostEntry(parent.fd, name, name), ({ fd }) =>
-      checked(this.marks.setWhiteout(parent.fd, fd), name),
+      checked(this.marks.setWhiteout(this.root, parent.fd, fd), name),
     );
   }
 

@@ -57,10 +57,13 @@ export class Marks {
   }
 
   /** Makes an empty file a whiteout, for where there are no devices; 0 or -errno. */
-  setWhiteout(directory: number, file: number): number {
-    const marked = posix.setXattr(file, `${this.prefix}whiteout`, YES, 0);
-    // "x": whiteouts of this form are in it.
-    return marked < 0 ? marked : posix.setXattr(directory, `${this.prefix}opaque`, Buffer.from("x"), 0);
+  setWhiteout(root: number, directory: number, file: number): number {
+    let marked = posix.setXattr(file, `${this.prefix}whiteout`, YES, 0);
+    // "x": whiteouts of this form are in it. Linux asks the layer's root first.
+    for (const holder of [root, directory]) {
+      marked = marked < 0 ? marked : posix.setXattr(holder, `${this.prefix}opaque`, Buffer.from("x"), 0);
+    }
+    return marked;
   }
 
   /** Whether a file hides what is below; `type`, `rdev` and `size` are its own. */

@@ -210,6 +210,21 @@ interface PosixBinding {
   /** Closes a path. That of a removed file whose blocks this may free, which waits for the disk, on the I/O pool. */
   closeLast(fd: number): void;
 
+  /**
+   * attr; a file without a name in `directory` that is a copy of a regular file, see CloneOptions of the backends.
+   * Returns its descriptor, open for reading and writing. Errors: EOPNOTSUPP.
+   */
+  clone(
+    source: number,
+    directory: number,
+    size: number,
+    skipXattrs: string,
+    keepXattrs: string,
+    xattr: string,
+    value: Uint8Array,
+    sync: number,
+  ): number;
+
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.
   fsync(fd: number, dataOnly: number): Promise<number>;
   /** Of the file system that holds `fd`, a directory (a path will do). */
@@ -241,6 +256,18 @@ interface PosixBinding {
     into: Uint8Array,
     capacity: number,
     notes: Uint8Array,
+  ): Promise<number>;
+  /** As clone; attributes go to `attr`. */
+  cloneSlowly(
+    source: number,
+    directory: number,
+    size: number,
+    skipXattrs: string,
+    keepXattrs: string,
+    xattr: string,
+    value: Uint8Array,
+    sync: number,
+    attr: Uint8Array,
   ): Promise<number>;
   /** As truncate. */
   truncateSlowly(fd: number, size: bigint, isOpen: number, killSuidgid: number): Promise<number>;

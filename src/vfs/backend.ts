@@ -15,6 +15,20 @@ export const XattrFlag = {
   ACL_KILL_SGID: 1 << 16,
 } as const;
 
+/** How {@link Backend.cloneFile} makes a copy. */
+export interface CloneOptions {
+  /** Bytes of data to copy at most. */
+  readonly size: number;
+  /** Extended attributes whose names begin with the first are left out, except those that begin with the second. */
+  readonly skipXattrs: string;
+  readonly keepXattrs: string;
+  /** An extended attribute more, "" for none; a file that cannot have it does without. */
+  readonly xattr: string;
+  readonly value: Uint8Array;
+  /** fsync(2) at the end. */
+  readonly sync: boolean;
+}
+
 /** What a backend supports beyond the ordinary; INIT and the conformance suite ask. */
 export interface BackendCapabilities {
   /** Hard links work. */
@@ -207,6 +221,21 @@ export abstract class Backend {
     _out: AttrRecord,
   ): Awaitable<Result<VfsHandle>> {
     return -ENOSYS;
+  }
+
+  /**
+   * A file without a name (see {@link tmpfile}) that is a copy of a regular file of another backend, or this one, in
+   * everything that belongs to it: data and holes, owner, mode, times, extended attributes. It is open for reading and
+   * writing. Errors: EOPNOTSUPP where these two backends cannot do that by themselves.
+   */
+  cloneFile(
+    _source: Backend,
+    _node: VfsNode,
+    _directory: VfsNode,
+    _options: CloneOptions,
+    _out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
+    return -EOPNOTSUPP;
   }
 
   /** The directory that holds a directory, for LOOKUP of "..". The root is its own parent. */

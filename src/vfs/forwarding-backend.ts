@@ -1,5 +1,5 @@
 import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
-import { Backend, type BackendCapabilities } from "./backend.js";
+import { Backend, type BackendCapabilities, type CloneOptions } from "./backend.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
 import type { Caller, FileIdentifier, VfsHandle, VfsNode } from "./node.js";
@@ -168,6 +168,16 @@ export abstract class ForwardingBackend extends Backend {
 
   override statIdentified(file: FileIdentifier, out: AttrRecord): Awaitable<Status> {
     return this.inner.statIdentified(file, out);
+  }
+
+  override cloneFile(
+    source: Backend,
+    node: VfsNode,
+    directory: VfsNode,
+    options: CloneOptions,
+    out: AttrRecord,
+  ): Awaitable<Result<VfsHandle>> {
+    return this.inner.cloneFile(source, node, directory, options, out);
   }
 
   override ioctl(

@@ -5,6 +5,7 @@
 // longer. Needs root and Debian's fuse-overlayfs.
 //
 //   npm run bench -- overlay [--peer PATH] [--rounds 3] [--files 50000] [--large-mib 1024]
+//     [--only "gateway,fuse-overlayfs"]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -38,6 +39,8 @@ const rounds = Number(option("rounds", "3"));
 const files = Number(option("files", "50000"));
 const largeMiB = Number(option("large-mib", "1024"));
 const peer = option("peer", "");
+/** The contenders to run, of those below. */
+const only = option("only", "");
 
 /** @param {number} file */
 const contentsOf = (file) => `contents of ${file}\n`.repeat(20);
@@ -173,7 +176,7 @@ class Stand {
   /** @param {string} socket @param {string} at */
   async mountShare(socket, at) {
     mkdirSync(at, { recursive: true });
-    await this.serve(join(BENCH, "build/vufs-mount"), [socket, at], () => isMounted(at));
+    await this.serve(join(BENCH, "build/vufs-mount"), ["--threads", "1", socket, at], () => isMounted(at));
     this.unmountAtEnd(at);
   }
 
@@ -306,9 +309,8 @@ function median(values) {
 async function main() {
   execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
   const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-bench-"));
-  const wanted = option("only", "");
   const names = Object.keys(contenders)
-    .filter((name) => wanted === "" || wanted.split(",").includes(name))
+    .filter((name) => only === "" || only.split(",").includes(name))
     .filter((name) => peer !== "" || name !== "virtiofsd over overlayfs");
   /** @type {Map<string, number[][]>} */
   const results = new Map(names.map((name) => [name, []]));

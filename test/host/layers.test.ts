@@ -1,5 +1,15 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { closeSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -22,6 +32,8 @@ const CHANGES = `
 
 const isNoDirectory = ({ type }: { type: string }) => type !== "directory";
 const SETTINGS = "redirect_dir=on,index=on,metacopy=on";
+
+const hasImageTools = ["umoci", "skopeo"].every((tool) => spawnSync(tool, ["--version"]).status === 0);
 
 describe.skipIf(whyNoHostMounts() !== undefined)("layers", () => {
   let folder: string;
@@ -140,6 +152,69 @@ describe.skipIf(whyNoHostMounts() !== undefined)("layers", () => {
       // A name that only a lower layer has of a file that was changed under its other name.
       "a/h1",
     ]);
+  });
+
+  test.skipIf(!hasImageTools)("are what umoci and skopeo take and give", { timeout: 60_000 }, () => {
+    posix.prepareThread();
+    changeTree();
+    const [base, changes] = [join(folder, "base.tar"), join(folder, "changes.tar")];
+    succeed("export", join(folder, "upper"), "--output", changes, "--lower", join(folder, "tree"));
+    const image = join(folder, "image");
+    const umoci = (...args: string[]) => execFileSync("umoci", args, { stdio: ["ignore", "ignore", "pipe"] });
+    umoci("init", "--layout", image);
+    umoci("new", "--image", `${image}:made`);
+    umoci("raw", "add-layer", "--image", `${image}:made`, base);
+    umoci("raw", "add-layer", "--image", `${image}:made`, changes);
+    umoci("unpack", "--image", `${image}:made`, join(folder, "bundle"));
+    // An attribute that looks like overlayfs's own, which umoci leaves out.
+    const xattrs = (name: string) => name !== "trusted.overlay.opaque";
+    const files = (path: string) => manifest(path, { times: isNoDirectory, xattrs });
+    const expected = files(join(folder, "bundle/rootfs"));
+    expect(expected.length).toBeGreaterThan(20);
+
+    const archive = join(folder, "archive.tar");
+    execFileSync("skopeo", ["--insecure-policy", "copy", `oci:${image}:made`, `docker-archive:${archive}`], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    for (const [name, source] of [
+      ["from-layout", image],
+      ["from-archive", archive],
+    ] as const) {
+      succeed("import", source, "--output", join(folder, name));
+      const merged = mountOverlay([join(folder, name, "0002"), join(folder, name, "0001")], "");
+      expect(files(merged), name).toEqual(expected);
+      unmount();
+    }
+  });
+
+  test("are unpacked by a user without rights, with marks that overlayfs knows", () => {
+    posix.prepareThread();
+    const tree = join(folder, "tree");
+    shell(
+      "mkdir -p a/b d && echo 1 >a/gone && echo 2 >a/b/hidden && echo 3 >d/kept && mknod null c 1 3",
+      tree,
+    );
+    succeed("export", tree, "--output", join(folder, "base.tar"));
+    const merged = mountOverlay([tree], `,upperdir=${folder}/upper,workdir=${folder}/work,${SETTINGS}`);
+    shell("rm a/gone && rm -r a/b && mkdir a/b && echo 4 >a/b/new && chown 7:8 d/kept", merged);
+    unmount();
+    succeed("export", join(folder, "upper"), "--output", join(folder, "changes.tar"), "--lower", tree);
+    chmodSync(folder, 0o777);
+    const [setpriv = "", ...as] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const archives = ["base.tar", "changes.tar"].map((name) => join(folder, name));
+    for (const archive of archives) chmodSync(archive, 0o644);
+    const { status, stderr } = spawnSync(
+      setpriv,
+      [...as, ...gatewayCommand(), "layer", "import", ...archives, "--output", join(folder, "layers")],
+      { encoding: "utf8" },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/owner/) });
+    const lowers = ["0002", "0001"].map((name) => join(folder, "layers", name));
+    const shown = mountOverlay(lowers, ",userxattr");
+    expect(readdirSync(join(shown, "a"))).toEqual(["b"]);
+    expect(readdirSync(join(shown, "a/b"))).toEqual(["new"]);
+    expect(statSync(join(shown, "d/kept"))).toMatchObject({ uid: 65534, gid: 65534 });
+    expect(existsSync(join(shown, "null"))).toBe(false);
   });
 
   test("cannot be exported without the lower layers that they refer to", () => {

@@ -6,7 +6,7 @@ import { report, runLogged, SetupError } from "./steps.mjs";
 const PACKAGE_SETS = {
   build: ["g++", "make", "python3"],
   guest: ["qemu-system-x86", "busybox-static", "cpio", "g++", "kmod"],
-  host: ["fio", "g++", "git", "make"],
+  host: ["fio", "g++", "git", "make", "skopeo", "umoci"],
   soak: ["fio", "g++", "stress-ng"],
   s3: ["mmdebstrap", "rclone", "s3fs"],
   conformance: ["e2fsprogs", "g++", "make", "mount"],

@@ -182,7 +182,8 @@ class Stand {
 
   /** @param {string} at */
   unmountAtEnd(at) {
-    this.#ends.push(() => void execFileSync("umount", [at]));
+    // A server may have files open for a moment after its front-end is gone.
+    this.#ends.push(() => void execFileSync("umount", ["-l", at]));
   }
 
   async end() {

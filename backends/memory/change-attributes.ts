@@ -24,10 +24,12 @@ function truncate(store: MemoryStore, node: MemoryNode, size: bigint): Status {
   return file < 0 ? file : store.arena.truncate(file, lowHalf(size), highHalf(size));
 }
 
-function clearSetid(node: MemoryNode, isOutsider: boolean): void {
-  node.mode &= ~S_ISUID;
-  if ((node.mode & S_IXGRP) !== 0 || isOutsider) {
-    node.mode &= ~S_ISGID;
+function clearSetid(store: MemoryStore, node: MemoryNode, isOutsider: boolean): void {
+  const losesSetgid = (node.mode & S_IXGRP) !== 0 || isOutsider;
+  const lost = node.mode & (losesSetgid ? S_ISUID | S_ISGID : S_ISUID);
+  if (lost !== 0) {
+    node.mode &= ~lost;
+    store.notePrivileges(node);
   }
 }
 
@@ -38,13 +40,13 @@ function clearSetid(node: MemoryNode, isOutsider: boolean): void {
 export function clearPrivileges(store: MemoryStore, node: MemoryNode, alsoSetid: boolean): void {
   dropCapabilities(store, node);
   if (alsoSetid) {
-    clearSetid(node, false);
+    clearSetid(store, node, false);
   }
 }
 
 function changeOwner(store: MemoryStore, caller: Caller, node: MemoryNode, change: AttributeChange): void {
   if (!(node instanceof DirectoryNode)) {
-    clearSetid(node, caller.uid !== 0 && caller.gid !== node.gid);
+    clearSetid(store, node, caller.uid !== 0 && caller.gid !== node.gid);
     dropCapabilities(store, node);
   }
   if ((change.valid & Change.UID) !== 0) {
@@ -128,6 +130,7 @@ export function changeAttributes(
   if ((valid & Change.MODE) !== 0) {
     node.mode = (node.mode & S_IFMT) | (change.mode & ~S_IFMT & 0o7777);
     alignWithMode(node);
+    store.notePrivileges(node);
   }
   const { now, given } = timeMasks(valid);
   if (now !== 0) {

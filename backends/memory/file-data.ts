@@ -4,9 +4,8 @@ import type { Caller } from "../../src/vfs/node.js";
 import { clearPrivileges } from "./change-attributes.js";
 import { isAppendOnly, isImmutable } from "./inode-flags.js";
 import { type FileNode, MemoryFileHandle, NO_FILE } from "./nodes.js";
-import type { MemoryStore } from "./store.js";
+import { hasCapabilities, type MemoryStore } from "./store.js";
 import { highHalf, highWord, lowHalf, lowWord } from "./words.js";
-import { hasCapabilities } from "./xattrs.js";
 
 const O_ACCMODE = 3;
 const O_RDONLY = 0;

@@ -4,6 +4,8 @@ import {
   type AttributeChange,
   type AttrRecord,
   type FileSystemStatistics,
+  S_ISGID,
+  S_ISUID,
   setWords64,
 } from "../../src/vfs/attributes.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE, SpecialNode, SymlinkNode } from "./nodes.js";
@@ -15,6 +17,8 @@ const NAME_LIMIT_BYTES = 255;
 const DIRECTORY_ENTRY_BYTES = 20;
 /** Symbolic links from this length on take a page of the share. */
 export const LONG_SYMLINK_BYTES = 128;
+/** File capabilities: whoever changes contents or owner loses them. */
+export const CAPABILITY = "security.capability";
 const DAY_SECONDS = 86400;
 const TWO_POW_32 = 0x1_0000_0000;
 
@@ -117,7 +121,17 @@ export class MemoryStore {
     } else if (node.xattrs?.delete(name) && node.xattrs.size === 0) {
       node.xattrs = undefined;
     }
+    if (name === CAPABILITY) {
+      this.notePrivileges(node);
+    }
     return true;
+  }
+
+  /** Tells native code whether the file has something that a write takes away; to be called when that changes. */
+  notePrivileges(node: MemoryNode): void {
+    if (node instanceof FileNode && node.file !== NO_FILE) {
+      this.arena.setPrivileged(node.file, hasPrivileges(node) ? 1 : 0);
+    }
   }
 
   #takeInodeSpace(bytes: number): boolean {
@@ -199,6 +213,9 @@ export class MemoryStore {
     }
     this.setFileTimes(file, node, ArenaTime.ATIME | ArenaTime.MTIME | ArenaTime.CTIME);
     node.file = file;
+    if (hasPrivileges(node)) {
+      this.notePrivileges(node);
+    }
     return file;
   }
 
@@ -280,6 +297,15 @@ export class MemoryStore {
     out[Attr.MTIME_NSEC] = node.mtimeNsec;
     out[Attr.CTIME_NSEC] = node.ctimeNsec;
   }
+}
+
+function hasPrivileges(node: MemoryNode): boolean {
+  return (node.mode & (S_ISUID | S_ISGID)) !== 0 || hasCapabilities(node);
+}
+
+/** Whether the file has capabilities to lose. */
+export function hasCapabilities(node: MemoryNode): boolean {
+  return node.xattrs?.has(CAPABILITY) === true;
 }
 
 /** What an extended attribute takes of the share. */

@@ -16,13 +16,11 @@ import { replyXattr, replyXattrNames } from "../../src/vfs/xattr-reply.js";
 import { ACCESS_ACL, DEFAULT_ACL, setAcl } from "./acl.js";
 import { mayChangeAttributes } from "./inode-flags.js";
 import { DirectoryNode, FileNode, type MemoryNode } from "./nodes.js";
-import type { MemoryStore } from "./store.js";
+import { CAPABILITY, hasCapabilities, type MemoryStore } from "./store.js";
 
 const NAME_LIMIT_BYTES = 255;
 const VALUE_LIMIT_BYTES = 65_536;
 const NAMESPACES = ["user.", "trusted.", "security."];
-/** File capabilities: whoever changes contents or owner loses them. */
-const CAPABILITY = "security.capability";
 
 function isAcl(name: string): boolean {
   return name === ACCESS_ACL || name === DEFAULT_ACL;
@@ -139,14 +137,9 @@ export function removeXattr(store: MemoryStore, caller: Caller, node: MemoryNode
 
 /** Takes file capabilities away, as a change of contents or owner does. */
 export function dropCapabilities(store: MemoryStore, node: MemoryNode): void {
-  if (node.xattrs?.has(CAPABILITY) === true) {
+  if (hasCapabilities(node)) {
     store.putXattr(node, CAPABILITY, undefined);
   }
-}
-
-/** Whether the file has capabilities to lose. */
-export function hasCapabilities(node: MemoryNode): boolean {
-  return node.xattrs?.has(CAPABILITY) === true;
 }
 
 /** Sets ctime when the change was made. */

@@ -1,10 +1,13 @@
-import { DIRENT_HEADER_BYTES, DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
+import { ATTR_WORDS, type AttrRecord, FUSE_ATTR_WORDS } from "../../src/vfs/attributes.js";
+import { DIRENT_HEADER_BYTES, DirectoryBuffer, ENTRY_BYTES } from "../../src/vfs/directory-buffer.js";
 import type { Result } from "../../src/vfs/errno.js";
-import type { VfsNode } from "../../src/vfs/node.js";
+import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { type Layer, OVERLAY } from "./layers.js";
 import { type Steps, wait } from "./steps.js";
 
 const BUFFER_BYTES = 65_536;
+/** Where `struct fuse_attr` lies in an entry with attributes, in words. */
+export const ENTRY_ATTR_WORD = 10;
 
 /** An entry of a directory of a layer. */
 export interface DirectoryEntry {
@@ -15,45 +18,109 @@ export interface DirectoryEntry {
   readonly inoHigh: number;
 }
 
-/** All entries of a directory of a layer but "." and "..". */
-export function* readEntries(layer: Layer, directory: VfsNode): Steps<Result<DirectoryEntry[]>> {
+/** What a listing with attributes has shown of an entry. The node is held. */
+export interface SeenEntry {
+  readonly layer: Layer;
+  readonly node: VfsNode;
+  /** Those of `struct fuse_attr`. */
+  readonly attr: AttrRecord;
+}
+
+/** Memory for listings, to be used again. */
+const spare: ArrayBuffer[] = [];
+
+/**
+ * All entries of a directory of a layer but "." and "..".
+ * @param most how many are enough: not many more are read
+ * @param seen takes nodes and attributes by name, as far as the layer lists them
+ */
+export function* readEntries(
+  layer: Layer,
+  directory: VfsNode,
+  most = Number.POSITIVE_INFINITY,
+  seen?: Map<string, SeenEntry>,
+): Steps<Result<DirectoryEntry[]>> {
   const { backend } = layer;
   const handle = yield* wait(backend.opendir(OVERLAY, directory));
   if (typeof handle === "number") {
     return handle;
   }
-  const sink = new DirectoryBuffer(BUFFER_BYTES, { referenceEntry: () => {} });
-  const entries: DirectoryEntry[] = [];
-  let [low, high] = [0, 0];
+  const memory = spare.pop() ?? new ArrayBuffer(BUFFER_BYTES);
   try {
-    for (;;) {
-      sink.begin(false, low, high, BUFFER_BYTES);
-      const status = yield* wait(backend.readdir(OVERLAY, handle, sink));
-      if (status < 0 || sink.length === 0) {
-        return status < 0 ? status : entries;
-      }
-      [low, high] = takeEntries(sink, entries);
-    }
+    return yield* readAll(layer, handle, memory, most, seen);
   } finally {
+    spare.push(memory);
     yield* wait(backend.releasedir(handle));
   }
 }
 
+function* readAll(
+  layer: Layer,
+  handle: VfsHandle,
+  memory: ArrayBuffer,
+  most: number,
+  seen: Map<string, SeenEntry> | undefined,
+): Steps<Result<DirectoryEntry[]>> {
+  const nodes = new Map<number, VfsNode>();
+  const sink = new DirectoryBuffer(memory, {
+    referenceEntry: (node, _words, word) => {
+      layer.retain(node);
+      nodes.set(word, node);
+    },
+  });
+  const entries: DirectoryEntry[] = [];
+  let [low, high] = [0, 0];
+  for (;;) {
+    sink.begin(seen !== undefined, low, high, BUFFER_BYTES);
+    const status = yield* wait(layer.backend.readdir(OVERLAY, handle, sink));
+    if (status < 0 || sink.length === 0 || entries.length > most) {
+      return status < 0 ? status : entries;
+    }
+    [low, high] = takeEntries(sink, entries, (name, word) => {
+      const node = nodes.get(word);
+      if (node !== undefined) {
+        seen?.set(name, { layer, node, attr: attributesAt(sink.words, word) });
+      }
+    });
+    nodes.clear();
+  }
+}
+
+function attributesAt(words: Uint32Array, word: number): AttrRecord {
+  const attr = new Uint32Array(ATTR_WORDS);
+  const begin = word + ENTRY_ATTR_WORD;
+  attr.set(words.subarray(begin, begin + FUSE_ATTR_WORDS));
+  return attr;
+}
+
 /** Reads the records of a buffer; the offset of the last. */
-function takeEntries(sink: DirectoryBuffer, entries: DirectoryEntry[]): [number, number] {
-  const { words, bytes } = sink;
+function takeEntries(
+  { words, bytes, length, plus }: DirectoryBuffer,
+  entries: DirectoryEntry[],
+  see: (name: string, word: number) => void,
+): [number, number] {
   let offset: [number, number] = [0, 0];
-  for (let position = 0; position < sink.length; ) {
-    const word = position >>> 2;
-    const begin = position + DIRENT_HEADER_BYTES;
+  const prefix = plus ? ENTRY_BYTES : 0;
+  for (let position = 0; position < length; ) {
+    const word = (position + prefix) >>> 2;
+    const begin = position + prefix + DIRENT_HEADER_BYTES;
     const end = begin + (words[word + 4] as number);
     const name = bytes.latin1Slice(begin, end);
     offset = [words[word + 2] as number, words[word + 3] as number];
     if (name !== "." && name !== "..") {
       const type = (words[word + 5] as number) << 12;
       entries.push({ name, type, inoLow: words[word] as number, inoHigh: words[word + 1] as number });
+      see(name, position >>> 2);
     }
     position = (end + 7) & ~7;
   }
   return offset;
+}
+
+/** Lets go of what nobody has asked for. */
+export function releaseSeen(seen: Map<string, SeenEntry>): void {
+  for (const { layer, node } of seen.values()) {
+    layer.release(node);
+  }
+  seen.clear();
 }

@@ -1,15 +1,18 @@
-import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, S_IFDIR } from "../../src/vfs/attributes.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
-import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
+import { ENOENT, type Status } from "../../src/vfs/errno.js";
 import { type Caller, VfsHandle } from "../../src/vfs/node.js";
-import { type DirectoryEntry, readEntries } from "./directory-entries.js";
-import { attrRecord, type LayerNode } from "./layers.js";
-import { lookup, MARKER_PREFIX } from "./lookup.js";
+import { releaseSeen } from "./directory-entries.js";
+import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
+import { withHigh } from "./inode-numbers.js";
+import { attrRecord } from "./layers.js";
+import { adopt, lookup } from "./lookup.js";
+import { type MergedEntry, mergedEntries, type SeenEntries } from "./merged-entries.js";
 import type { OverlayNode } from "./merged-node.js";
+import { mayHoldCopies } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { listPure, openPure, type PureListing } from "./pure-listing.js";
 import { type Steps, wait } from "./steps.js";
-import { isWhiteout } from "./whiteout-forms.js";
 
 /** Offsets of "." and ".."; entries come behind them. */
 const DOT_OFFSET = 1;
@@ -18,70 +21,20 @@ const DOT_DOT_OFFSET = 2;
 /** An open directory, with what it held when it was opened or read from its start. */
 export class OverlayDirectoryHandle extends VfsHandle {
   declare readonly node: OverlayNode;
-  entries: readonly DirectoryEntry[] | undefined;
+  entries: readonly MergedEntry[] | undefined;
+  /** Entries of lower layers that were listed with attributes and not given to the guest yet. */
+  readonly seen: SeenEntries = new Map();
+  /** {@link OverlayNode.changes} at that time. */
+  seenAt = 0;
   /** Where one layer alone has entries to show, the layer's open directory. */
   pure: PureListing | undefined;
 }
 
-/** What a directory shows: the entries of all its layers, those on top hiding those below. */
-export function* mergedEntries(overlay: Overlay, node: OverlayNode): Steps<Result<DirectoryEntry[]>> {
-  const shown: DirectoryEntry[] = [];
-  const hidden = new Set<string>();
-  const directories: LayerNode[] = [...node.lowers];
-  if (node.upper !== undefined && overlay.upper !== undefined) {
-    directories.unshift({ layer: overlay.upper, node: node.upper });
-  }
-  for (const directory of directories) {
-    const entries = yield* readEntries(directory.layer, directory.node);
-    if (typeof entries === "number") {
-      return entries;
-    }
-    const isLower = directory.layer !== overlay.upper;
-    // Markers of a layer hide what is below it, not its own entries.
-    const markers: string[] = [];
-    for (const entry of entries) {
-      if (isLower && entry.name.startsWith(MARKER_PREFIX)) {
-        markers.push(entry.name.slice(MARKER_PREFIX.length));
-        continue;
-      }
-      if (hidden.has(entry.name)) {
-        continue;
-      }
-      hidden.add(entry.name);
-      if (!(yield* isHidden(overlay, directory, entry))) {
-        shown.push(entry);
-      }
-    }
-    for (const name of markers) {
-      hidden.add(name);
-    }
-  }
-  return shown;
-}
-
-/** Whether an entry of a layer is a whiteout. */
-function* isHidden(
-  overlay: Overlay,
-  { layer, node }: LayerNode,
-  { name, type }: DirectoryEntry,
-): Steps<boolean> {
-  const mayBeFile = type === S_IFREG && layer.hasXattrWhiteouts(node);
-  if (type !== S_IFCHR && type !== 0 && !mayBeFile) {
-    return false;
-  }
-  const out = attrRecord();
-  const found = yield* wait(layer.lookup(node, name, out));
-  if (typeof found === "number") {
-    return true;
-  }
-  const hidden = yield* isWhiteout(overlay, layer, node, found, out);
-  layer.release(found);
-  return hidden;
-}
-
-/** Closes what a listing has open in a layer. */
-export function* closePure(handle: OverlayDirectoryHandle): Steps<void> {
+/** Lets go of what a listing has of the layers. */
+export function* endListing(handle: OverlayDirectoryHandle): Steps<void> {
   const { pure } = handle;
+  handle.entries = undefined;
+  releaseSeen(handle.seen);
   if (pure !== undefined) {
     handle.pure = undefined;
     yield* wait(pure.layer.backend.releasedir(pure.handle));
@@ -97,14 +50,15 @@ export function* readDirectory(
 ): Steps<Status> {
   const { node } = handle;
   if (sink.offset === 0 || (handle.entries === undefined && handle.pure === undefined)) {
-    yield* closePure(handle);
+    yield* endListing(handle);
     handle.pure = yield* openPure(overlay, node);
   }
   if (handle.pure !== undefined) {
     return yield* listPure(overlay, handle.pure, caller, node, sink);
   }
-  if (handle.entries === undefined || sink.offset === 0) {
-    const entries = yield* mergedEntries(overlay, node);
+  if (handle.entries === undefined) {
+    handle.seenAt = node.changes;
+    const entries = yield* mergedEntries(overlay, node, sink.plus ? handle.seen : undefined);
     if (typeof entries === "number") {
       return entries;
     }
@@ -116,8 +70,8 @@ export function* readDirectory(
   const { entries } = handle;
   const out = attrRecord();
   for (let i = Math.max(0, sink.offset - DOT_DOT_OFFSET); i < entries.length; i++) {
-    const entry = entries[i] as DirectoryEntry;
-    const added = yield* addEntry(overlay, caller, node, entry, i + 1 + DOT_DOT_OFFSET, sink, out);
+    const entry = entries[i] as MergedEntry;
+    const added = yield* addEntry(overlay, handle, entry, i + 1 + DOT_DOT_OFFSET, sink, out);
     if (!added) {
       break;
     }
@@ -137,26 +91,77 @@ function addDots(overlay: Overlay, node: OverlayNode, sink: DirectoryBuffer): bo
 /** False when the entry did not fit. Entries that are gone, or that cannot be looked at, are left out. */
 function* addEntry(
   overlay: Overlay,
-  _caller: Caller,
-  parent: OverlayNode,
-  { name, type }: DirectoryEntry,
+  handle: OverlayDirectoryHandle,
+  entry: MergedEntry,
   offset: number,
   sink: DirectoryBuffer,
   out: AttrRecord,
 ): Steps<boolean> {
-  const node = yield* wait(lookup(overlay, parent, name, out));
+  const { node: parent } = handle;
+  const { name, type } = entry;
+  if (!sink.plus && (yield* isPlain(overlay, parent, entry))) {
+    const high = withHigh(entry.inoHigh, entry.numberHigh);
+    return sink.add(name, entry.inoLow, high, type >>> 12, offset);
+  }
+  const node =
+    (sink.plus ? takeSeen(overlay, handle, entry, out) : undefined) ??
+    (yield* wait(lookup(overlay, parent, name, out, sink.plus)));
   if (typeof node === "number") {
     return node === -ENOENT ? true : sink.plus ? sink.add(name, 0, 0, type >>> 12, offset) : true;
   }
   const kind = (out[Attr.MODE] as number) >>> 12;
   if (!sink.plus) {
+    overlay.nodes.forgetUnknown(node);
     return sink.add(name, node.inoLow, node.inoHigh, kind, offset);
   }
   const added = sink.add(name, node.inoLow, node.inoHigh, kind, offset, node, out);
-  if (added) {
-    node.known = true;
-  } else if (node.tableIndex < 0) {
+  if (!added && node.tableIndex < 0) {
     overlay.nodes.forget(node);
   }
   return added;
+}
+
+/**
+ * The node of a file that was listed with its attributes. Undefined for what only a lookup can tell: what the guest knows
+ * already, directories, which have parts elsewhere, and files with several names, whose copy may be elsewhere.
+ */
+function takeSeen(
+  overlay: Overlay,
+  { node: parent, seen, seenAt }: OverlayDirectoryHandle,
+  { name, type, numberHigh }: MergedEntry,
+  out: AttrRecord,
+): OverlayNode | undefined {
+  const entry = seen.get(name);
+  if (
+    entry === undefined ||
+    seenAt !== parent.changes ||
+    type === S_IFDIR ||
+    parent.children?.has(name) ||
+    ((entry.attr[Attr.NLINK] as number) > 1 && overlay.upper !== undefined)
+  ) {
+    return undefined;
+  }
+  seen.delete(name);
+  const { layer, attr, node: lower } = entry;
+  out.set(attr);
+  out[Attr.INO + 1] = withHigh(attr[Attr.INO + 1] as number, numberHigh);
+  const node = adopt(overlay, { type, upper: undefined, lowers: [{ layer, node: lower }] }, out);
+  node.known = true;
+  overlay.nodes.place(node, parent, name);
+  overlay.present(node, out);
+  return node;
+}
+
+/** Whether an entry shows the type and inode number that its layer lists. */
+function* isPlain(overlay: Overlay, parent: OverlayNode, { layer, name, type }: MergedEntry): Steps<boolean> {
+  const { upper } = overlay;
+  if (type === 0 || parent.children?.has(name)) {
+    return false;
+  }
+  return (
+    layer !== upper ||
+    !(
+      (yield* mayHoldCopies(overlay, layer, parent)) || (yield* mayHoldGuestWhiteouts(overlay, layer, parent))
+    )
+  );
 }

@@ -4,7 +4,7 @@ import { type Awaitable, EXDEV, type Result, type Status } from "../../src/vfs/e
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
 import { canCopyRange } from "./copy-data.js";
 import { copyUp } from "./copy-up.js";
-import { closePure, type OverlayDirectoryHandle, readDirectory } from "./directory-listing.js";
+import { endListing, type OverlayDirectoryHandle, readDirectory } from "./directory-listing.js";
 import { OverlayFileHandle } from "./file-handle.js";
 import { type LayerNode, OVERLAY } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
@@ -93,7 +93,7 @@ export abstract class HandleOperations extends Backend {
   }
 
   override releasedir(handle: VfsHandle): Awaitable<void> {
-    return run(closePure(handle as OverlayDirectoryHandle));
+    return run(endListing(handle as OverlayDirectoryHandle));
   }
 
   /** Entries are on disk when the upper layer's directory is. */

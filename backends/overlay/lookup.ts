@@ -4,21 +4,18 @@ import type { VfsNode } from "../../src/vfs/node.js";
 import { isGuestWhiteout } from "./guest-whiteouts.js";
 import { readLinks, resolveLinks } from "./hard-links.js";
 import { attrRecord, type Layer, type LayerNode, OVERLAY } from "./layers.js";
-import { mark } from "./marks.js";
+import { knownNames, lowerNames, MARKER_PREFIX } from "./lower-names.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies, numberFor } from "./origin.js";
 import type { Overlay } from "./overlay.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
-import { isWhiteout } from "./whiteout-forms.js";
+import { isImpossible, isWhiteout, noteAnnouncement } from "./whiteout-forms.js";
 
-/** Names that stand for deleted ones in layers as archives have them. */
-export const MARKER_PREFIX = ".wh.";
 /** Its presence hides what the layers below have in the directory. */
 export const OPAQUE_MARKER = ".wh..wh..opq";
 const FUSE_OVERLAYFS_OPAQUE = "user.fuseoverlayfs.opaque";
 
-const LETTER_X = 0x78;
-const LETTER_Y = 0x79;
+const HIDES_BELOW = Buffer.from("y");
 
 /** A name that a layer hides. */
 export const HIDDEN = "hidden";
@@ -26,18 +23,22 @@ export const HIDDEN = "hidden";
 /** Finds a name in one layer; the node is held. Errors, and {@link HIDDEN} for a whiteout. */
 function* findIn(
   overlay: Overlay,
-  { layer, node: directory }: LayerNode,
+  at: LayerNode,
   name: string,
   out: AttrRecord,
   isLast: boolean,
 ): Steps<Result<VfsNode> | typeof HIDDEN> {
+  const { layer, node: directory } = at;
   const isLower = layer !== overlay.upper;
-  if (isLower && name.startsWith(MARKER_PREFIX)) {
-    return -ENOENT;
+  if (isLower) {
+    const names = knownNames(at);
+    if (name.startsWith(MARKER_PREFIX) || names?.entries.has(name) === false) {
+      return names?.hidden.has(name) ? HIDDEN : -ENOENT;
+    }
   }
   const found = yield* wait(layer.lookup(directory, name, out));
   if (found === -ENOENT && isLower && !isLast) {
-    return yield* findMarker(layer, directory, name);
+    return yield* findMarker(at, name);
   }
   if (typeof found === "number") {
     return found;
@@ -49,40 +50,67 @@ function* findIn(
   return found;
 }
 
-function* findMarker(layer: Layer, directory: VfsNode, name: string): Steps<typeof HIDDEN | number> {
-  const marker = yield* wait(layer.lookup(directory, MARKER_PREFIX + name, attrRecord()));
-  if (typeof marker === "number") {
-    return marker;
+/** Looks for a marker; having read all names of the directory, nobody need ask it for absent ones again. */
+function* findMarker(at: LayerNode, name: string): Steps<typeof HIDDEN | number> {
+  const names = yield* lowerNames(at);
+  if (names !== undefined) {
+    return names.hidden.has(name) ? HIDDEN : -ENOENT;
   }
-  layer.release(marker);
-  return HIDDEN;
+  return yield* hasEntry(at, MARKER_PREFIX + name, HIDDEN);
 }
 
-/** Whether a directory of a layer hides what is below it. */
-function* isOpaque(overlay: Overlay, { layer, node }: LayerNode): Steps<number | boolean> {
-  const value = yield* mark(layer, node, overlay.names.opaque);
+/** `value` if a directory of a layer has an entry, else the errno. */
+function* hasEntry<T>({ layer, node }: LayerNode, name: string, value: T): Steps<T | number> {
+  const found = yield* wait(layer.lookup(node, name, attrRecord()));
+  if (typeof found === "number") {
+    return found;
+  }
+  layer.release(found);
+  return value;
+}
+
+/** What the marks of a directory say about what is below it. */
+interface Below {
+  readonly isHidden: boolean;
+  /** Where it is, if not under the same name. */
+  readonly redirect: string | undefined;
+}
+
+const BELOW: Below = { isHidden: false, redirect: undefined };
+const NOTHING_BELOW: Below = { isHidden: true, redirect: undefined };
+
+function* readBelow(overlay: Overlay, at: LayerNode): Steps<Result<Below>> {
+  const { layer, node } = at;
+  const { opaque, redirect } = overlay.names;
+  const names = yield* layer.xattrNames(node);
+  if (typeof names === "number") {
+    return isImpossible(names) ? BELOW : names;
+  }
+  const isLower = layer !== overlay.upper;
+  const value = names.includes(opaque) ? yield* layer.xattr(node, opaque) : undefined;
   if (typeof value === "number") {
     return value;
   }
-  if (value !== undefined && value.length === 1 && value[0] === LETTER_Y) {
-    return true;
+  if (value?.equals(HIDES_BELOW)) {
+    return NOTHING_BELOW;
   }
-  if (value !== undefined && value.length === 1 && value[0] === LETTER_X) {
-    layer.expectXattrWhiteouts(node);
+  if (value !== undefined) {
+    noteAnnouncement(layer, node, value);
   }
-  if (layer === overlay.upper) {
-    return false;
+  if (isLower) {
+    const theirs = names.includes(FUSE_OVERLAYFS_OPAQUE)
+      ? yield* layer.xattr(node, FUSE_OVERLAYFS_OPAQUE)
+      : undefined;
+    const marker = yield* hasEntry(at, OPAQUE_MARKER, 0);
+    if ((typeof theirs === "object" && theirs.equals(HIDES_BELOW)) || marker === 0) {
+      return NOTHING_BELOW;
+    }
+    if (marker !== -ENOENT) {
+      return marker;
+    }
   }
-  const theirs = yield* mark(layer, node, FUSE_OVERLAYFS_OPAQUE);
-  if (theirs !== undefined && typeof theirs !== "number" && theirs[0] === LETTER_Y) {
-    return true;
-  }
-  const marker = yield* wait(layer.lookup(node, OPAQUE_MARKER, attrRecord()));
-  if (typeof marker === "number") {
-    return marker === -ENOENT ? false : marker;
-  }
-  layer.release(marker);
-  return true;
+  const path = names.includes(redirect) ? yield* layer.xattr(node, redirect) : undefined;
+  return typeof path === "object" ? { isHidden: false, redirect: path.toString("latin1") } : (path ?? BELOW);
 }
 
 /** Where the lower parts of a name are looked for: in directories of layers, from the top. */
@@ -94,12 +122,7 @@ interface Search {
 }
 
 /** Follows the mark of a directory that was renamed. */
-function* follow(overlay: Overlay, search: Search, at: LayerNode): Steps<Result<Search>> {
-  const value = yield* mark(at.layer, at.node, overlay.names.redirect);
-  if (value === undefined || typeof value === "number") {
-    return value ?? search;
-  }
-  const path = value.latin1Slice(0, value.length);
+function* follow(overlay: Overlay, search: Search, at: LayerNode, path: string): Steps<Result<Search>> {
   if (!path.startsWith("/")) {
     return { directories: search.directories, name: path };
   }
@@ -246,14 +269,17 @@ function* lookInto(
   if (isLast && !mayRedirect) {
     return 0;
   }
-  const opaque = isLast ? false : yield* isOpaque(overlay, at);
-  const next = opaque === false ? yield* follow(overlay, search, at) : opaque;
-  if (typeof next === "number") {
-    return next;
+  const below = yield* readBelow(overlay, at);
+  if (typeof below === "number") {
+    return below;
   }
-  if (next === true) {
+  if (below.isHidden) {
     finding.search = { directories: NOWHERE, name: search.name };
-  } else if (next !== search) {
+  } else if (below.redirect !== undefined) {
+    const next = yield* follow(overlay, search, at, below.redirect);
+    if (typeof next === "number") {
+      return next;
+    }
     finding.follow(next);
   }
   return 0;

@@ -40,6 +40,8 @@ export class OverlayNode extends VfsNode implements Stack {
   readonly places: Place[] = [];
   /** Nodes of this directory by name. A node is kept as long as it has any. */
   children: Map<string, OverlayNode> | undefined;
+  /** How often a name of this directory was removed, or what it leads to copied up: what was listed before is old. */
+  changes = 0;
   /** Open files. */
   handles: Set<OverlayFileHandle> | undefined;
   /** The copy-up that is under way. */

@@ -65,6 +65,7 @@ export class NodeTable {
     if (node === undefined) {
       return;
     }
+    parent.changes++;
     parent.children?.delete(name);
     node.places.splice(
       node.places.findIndex((place) => place.parent === parent && place.name === name),
@@ -99,6 +100,9 @@ export class NodeTable {
   copiedUp(node: OverlayNode, upper: VfsNode): void {
     node.upper = upper;
     upper.holder = node;
+    for (const { parent } of node.places) {
+      parent.changes++;
+    }
     if (!node.isDirectory) {
       this.#dropLowers(node);
     }
@@ -124,6 +128,11 @@ export class NodeTable {
     } finally {
       this.#leave(node);
     }
+  }
+
+  /** Lets go of a node that was looked at without being given to the guest. */
+  forgetUnknown(node: OverlayNode): void {
+    this.#release(node);
   }
 
   /** The guest no longer knows the node. */

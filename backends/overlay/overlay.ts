@@ -2,9 +2,10 @@ import type { AttrRecord } from "../../src/vfs/attributes.js";
 import { Attr, S_IFMT } from "../../src/vfs/attributes.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { InodeNumbers } from "./inode-numbers.js";
-import type { Layer, UpperLayer } from "./layers.js";
+import { attrRecord, type Layer, type LayerNode, OVERLAY, type UpperLayer } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
 import type { NodeTable } from "./node-table.js";
+import { type Steps, wait } from "./steps.js";
 import type { XattrNames } from "./xattr-names.js";
 
 /** What a user chooses about an overlay. */
@@ -65,6 +66,13 @@ export class Overlay {
   /** What is added above bit 48 of the numbers of a file system: its high half. */
   numberHigh(layer: Layer, dev: number): number {
     return this.#inodeNumbers.high(layer, dev);
+  }
+
+  /** The same, for the entries of a directory of a layer. */
+  *numberHighOf({ layer, node }: LayerNode): Steps<number> {
+    const attr = attrRecord();
+    const status = yield* wait(layer.backend.getattr(OVERLAY, node, undefined, attr));
+    return status < 0 ? 0 : this.numberHigh(layer, attr[Attr.DEV] as number);
   }
 
   /** Makes a layer's attributes those of the node. */

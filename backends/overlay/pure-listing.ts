@@ -2,10 +2,11 @@ import { Attr, S_IFCHR, S_IFDIR } from "../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, type DirectoryBuffer, ENTRY_BYTES } from "../../src/vfs/directory-buffer.js";
 import type { Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
+import { ENTRY_ATTR_WORD } from "./directory-entries.js";
 import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
 import { attrRecord, type Layer, OVERLAY } from "./layers.js";
-import { MARKER_PREFIX } from "./lookup.js";
+import { MARKER_PREFIX } from "./lower-names.js";
 import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies } from "./origin.js";
@@ -13,8 +14,6 @@ import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";
 import { isWhiteoutDevice } from "./whiteout-forms.js";
 
-/** Where `struct fuse_attr` lies in an entry with attributes, in words. */
-const ATTR_WORD = 10;
 const DIRENT_TYPE_SHIFT = 12;
 
 /** A directory that one layer alone has, open there: its entries need no merging. */
@@ -150,7 +149,7 @@ function* present(
   const at = (begin + (plus ? ENTRY_BYTES : 0)) >>> 2;
   const low = words[at] as number;
   const high = withHigh(words[at + 1] as number, listing.numberHigh);
-  const links = plus ? (words[(begin >>> 2) + ATTR_WORD + Attr.NLINK] as number) : 1;
+  const links = plus ? (words[(begin >>> 2) + ENTRY_ATTR_WORD + Attr.NLINK] as number) : 1;
   const type = (words[at + 5] as number) << DIRENT_TYPE_SHIFT;
   const node =
     layerNode === undefined
@@ -164,9 +163,14 @@ function* present(
   setNumber(words, at, shown?.inoLow ?? low, shown?.inoHigh ?? high);
   if (plus) {
     if (node === undefined) {
-      words.fill(0, begin >>> 2, (begin >>> 2) + ATTR_WORD);
+      words.fill(0, begin >>> 2, (begin >>> 2) + ENTRY_ATTR_WORD);
     }
-    setNumber(words, (begin >>> 2) + ATTR_WORD + Attr.INO, shown?.inoLow ?? low, shown?.inoHigh ?? high);
+    setNumber(
+      words,
+      (begin >>> 2) + ENTRY_ATTR_WORD + Attr.INO,
+      shown?.inoLow ?? low,
+      shown?.inoHigh ?? high,
+    );
   }
 }
 

@@ -1,10 +1,10 @@
 import { EISDIR, ENOTDIR, ENOTEMPTY, EROFS, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { copyUp } from "./copy-up.js";
-import { mergedEntries } from "./directory-listing.js";
 import { countedWithCopy, nameRemoved } from "./hard-links.js";
 import { attrRecord, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
+import { mergedEntries } from "./merged-entries.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { type Steps, wait } from "./steps.js";

@@ -102,7 +102,14 @@ export function* announceWhiteouts(overlay: Overlay, upper: UpperLayer, director
 /** Reads whether a directory of a layer is marked as holding whiteouts in the form of files. */
 export function* readAnnouncement(overlay: Overlay, layer: Layer, directory: VfsNode): Steps<void> {
   const value = yield* mark(layer, directory, overlay.names.opaque);
-  if (value !== undefined && typeof value !== "number" && HOLDS_WHITEOUTS.equals(value)) {
+  if (value !== undefined && typeof value !== "number") {
+    noteAnnouncement(layer, directory, value);
+  }
+}
+
+/** The same, with the value of the mark. */
+export function noteAnnouncement(layer: Layer, directory: VfsNode, opaque: Buffer): void {
+  if (HOLDS_WHITEOUTS.equals(opaque)) {
     layer.expectXattrWhiteouts(directory);
   }
 }

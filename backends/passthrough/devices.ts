@@ -1,4 +1,5 @@
 import { Medium, posix } from "../../src/native/posix.js";
+import { Attr } from "../../src/vfs/attributes.js";
 import type { PassthroughNode } from "./node.js";
 
 /** What kind of file system each device of a share is, and where remote ones are mounted in it. */
@@ -46,6 +47,22 @@ export class Devices {
 
   hasRemoteRoots(parent: PassthroughNode): boolean {
     return this.#remoteRoots.size > 0 && this.#remoteRoots.has(parent);
+  }
+
+  /** Whether a disk has to free blocks when the file with these attributes goes. */
+  waitsToFree(node: PassthroughNode, attr: Uint32Array): boolean {
+    const isEmpty = attr[Attr.BLOCKS] === 0 && attr[Attr.BLOCKS + 1] === 0;
+    return !isEmpty && this.mediumOf(node) !== Medium.MEMORY;
+  }
+
+  /** Closes the descriptor of a node that may have been the last to keep a removed file. */
+  closeLast(node: PassthroughNode): void {
+    if (this.mediumOf(node) === Medium.MEMORY) {
+      posix.close(node.path);
+    } else {
+      posix.closeLast(node.path);
+    }
+    node.path = -1;
   }
 
   /** The node is gone. */

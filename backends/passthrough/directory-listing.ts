@@ -54,10 +54,11 @@ function entryNode(
   note: number,
 ): PassthroughNode | undefined {
   const dev = notes[note + Note.DEV] as number;
+  const mount = notes[note + Note.MOUNT] as number;
   const birth = notes[note + Note.BIRTH] as number;
   const birthNsec = notes[note + Note.BIRTH_NSEC] as number;
   const attr = (position >>> 2) + ATTR_WORD;
-  identityAt(sink.words, attr, dev, birth, birthNsec, seen);
+  identityAt(sink.words, attr, dev, mount, birth, birthNsec, seen);
   if (isSubmount(seen, parent)) {
     sink.words[attr + Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
   }

@@ -15,6 +15,7 @@ export function identityOf(attr: Uint32Array, into: Identity): Identity {
     attr,
     0,
     attr[Attr.DEV] as number,
+    attr[Attr.MOUNT] as number,
     attr[Attr.BTIME] as number,
     attr[Attr.BTIME_NSEC] as number,
     into,
@@ -26,11 +27,13 @@ export function identityAt(
   words: Uint32Array,
   at: number,
   dev: number,
+  mount: number,
   birth: number,
   birthNsec: number,
   into: Identity,
 ): Identity {
   into.dev = dev;
+  into.mount = mount;
   into.key = inodeKey(words[at + Attr.INO] as number, words[at + Attr.INO + 1] as number);
   into.type = (words[at + Attr.MODE] as number) & S_IFMT;
   into.birth = birth;
@@ -39,7 +42,7 @@ export function identityAt(
 }
 
 export function emptyIdentity(): Identity {
-  return { dev: 0, key: 0, type: 0, birth: 0, birthNsec: 0 };
+  return { dev: 0, mount: 0, key: 0, type: 0, birth: 0, birthNsec: 0 };
 }
 
 /** Whether an inode number that is free to be reused can be told from its next use. */
@@ -47,59 +50,63 @@ export function hasBirth(identity: Identity): boolean {
   return identity.birth !== 0 || identity.birthNsec !== 0;
 }
 
-/** Whether a directory is the root of another file system than its parent's. */
+/** Whether a directory is the root of another mount than its parent's, or of a subvolume. */
 export function isSubmount(found: Identity, parent: Identity): boolean {
-  return found.dev !== parent.dev && found.type === S_IFDIR;
+  return (found.dev !== parent.dev || found.mount !== parent.mount) && found.type === S_IFDIR;
 }
 
 export function isSame(a: Identity, b: Identity): boolean {
   return (
     a.key === b.key &&
     a.dev === b.dev &&
+    a.mount === b.mount &&
     a.type === b.type &&
     a.birth === b.birth &&
     a.birthNsec === b.birthNsec
   );
 }
 
-/** Nodes by device and inode number. */
+/** Nodes by mount, device and inode number. */
 export class IdentityMap {
-  readonly #devices = new Map<number, ReusableMap<InodeKey, PassthroughNode>>();
+  readonly #mounts = new Map<string, ReusableMap<InodeKey, PassthroughNode>>();
   // Nearly every share is one file system.
   #lastDevice = -1;
+  #lastMount = -1;
   #lastNodes = new ReusableMap<InodeKey, PassthroughNode>();
 
-  #nodes(dev: number): ReusableMap<InodeKey, PassthroughNode> {
-    if (dev !== this.#lastDevice) {
-      let nodes = this.#devices.get(dev);
+  #nodes({ dev, mount }: Identity): ReusableMap<InodeKey, PassthroughNode> {
+    if (dev !== this.#lastDevice || mount !== this.#lastMount) {
+      const name = `${mount}:${dev}`;
+      let nodes = this.#mounts.get(name);
       if (nodes === undefined) {
         nodes = new ReusableMap();
-        this.#devices.set(dev, nodes);
+        this.#mounts.set(name, nodes);
       }
       this.#lastDevice = dev;
+      this.#lastMount = mount;
       this.#lastNodes = nodes;
     }
     return this.#lastNodes;
   }
 
   get(identity: Identity): PassthroughNode | undefined {
-    return this.#nodes(identity.dev).get(identity.key);
+    return this.#nodes(identity).get(identity.key);
   }
 
   add(node: PassthroughNode): void {
-    this.#nodes(node.dev).set(node.key, node);
+    this.#nodes(node).set(node.key, node);
   }
 
   /** Takes the node out unless its number belongs to another node by now. */
   remove(node: PassthroughNode): void {
-    const nodes = this.#nodes(node.dev);
+    const nodes = this.#nodes(node);
     if (nodes.get(node.key) === node) {
       nodes.delete(node.key);
     }
   }
 
   *[Symbol.iterator](): Generator<PassthroughNode> {
-    for (const nodes of this.#devices.values()) {
+    for (const nodes of this.#mounts.values()) {
       yield* nodes.values();
     }
   }

@@ -117,7 +117,7 @@ export class Mounts {
     return handle;
   }
 
-  /** A directory on another file system than its parent was found. */
+  /** A directory on another mount than its parent was found. */
   entered(node: PassthroughNode): void {
     if (this.#roots.has(node)) {
       return;

@@ -311,7 +311,9 @@ export class NodeTable {
     if (node === undefined || node.path >= 0) {
       return undefined;
     }
-    if (!node.isDirectory && node.handles === 0 && posix.attr[Attr.NLINK] === 1) {
+    const isUnused = !node.isDirectory && node.handles === 0 && posix.attr[Attr.NLINK] === 1;
+    // With a descriptor, a disk frees the blocks when that is closed.
+    if (isUnused && !this.#devices.waitsToFree(node, posix.attr)) {
       return node;
     }
     this.pin(node);
@@ -567,7 +569,8 @@ export class NodeTable {
     }
     this.#nodes.remove(node);
     if (node.path >= 0) {
-      this.#closePath(node);
+      this.#pinned.remove(node);
+      this.#devices.closeLast(node);
     }
     this.#dropHandle(node);
     this.#mounts?.left(node);

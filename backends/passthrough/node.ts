@@ -10,6 +10,8 @@ export type InodeKey = number | string;
 /** What tells a file from every other on the host, as far as numbers can. */
 export interface Identity {
   dev: number;
+  /** Id of the mount: what is mounted twice is two trees, which differ by what is mounted below and by ro. */
+  mount: number;
   key: InodeKey;
   /** S_IFMT bits. */
   type: number;
@@ -27,6 +29,7 @@ export interface Identity {
  */
 export class PassthroughNode extends VfsNode implements Identity {
   readonly dev: number;
+  readonly mount: number;
   readonly key: InodeKey;
   readonly type: number;
   readonly birth: number;
@@ -59,6 +62,7 @@ export class PassthroughNode extends VfsNode implements Identity {
   constructor(identity: Identity) {
     super();
     this.dev = identity.dev;
+    this.mount = identity.mount;
     this.key = identity.key;
     this.type = identity.type;
     this.birth = identity.birth;

@@ -108,13 +108,14 @@ export class PassthroughBackend extends HandleOperations {
   /**
    * Opens another directory of the host, outside the share: entries can be renamed between the two. It stays open
    * until the backend stops. To be called after start.
-   * @throws GatewayError that names `option` when it cannot be opened, or is on another file system
+   * @throws GatewayError that names `option` when it cannot be opened, or is on another mount
    */
   attach(path: string, option: string): PassthroughNode {
     const node = this.nodes.addOpened(this.#openDirectory(path, option));
-    if (this.#root !== undefined && node.dev !== this.#root.dev) {
+    const root = this.#root;
+    if (root !== undefined && (node.dev !== root.dev || node.mount !== root.mount)) {
       const value = JSON.stringify(path);
-      throw new GatewayError("environment", `${option}: ${value} is on another file system than the layer`);
+      throw new GatewayError("environment", `${option}: ${value} is on another mount than the layer`);
     }
     node.known = true;
     return node;

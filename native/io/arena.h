@@ -38,6 +38,8 @@ struct ArenaFile {
   ArenaTime atime;
   ArenaTime mtime;
   ArenaTime ctime;
+  // A write by an unprivileged user may have to clear setuid, setgid or capabilities.
+  bool may_have_privileges = false;
   uint32_t number = 0;
   // The creator's reference, and one per bound file.
   uint32_t references = 1;
@@ -175,6 +177,7 @@ class BoundArenaFile final : public BoundFile {
                              Blocking blocking) noexcept override;
   [[nodiscard]] ssize_t Write(std::span<const iovec> buffers, uint64_t offset,
                               Blocking blocking) noexcept override;
+  [[nodiscard]] bool MayHavePrivileges() noexcept override { return file_.may_have_privileges; }
 
  private:
   const std::shared_ptr<Arena> arena_;

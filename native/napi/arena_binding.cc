@@ -182,6 +182,16 @@ napi_value Touch(napi_env env, napi_callback_info info) {
   return call.Return(0);
 }
 
+napi_value SetPrivileged(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  ArenaFile* const file = call.File(0);
+  if (file == nullptr) {
+    return call.Return(-EBADF);
+  }
+  file->may_have_privileges = call.Word(1) != 0;
+  return call.Return(0);
+}
+
 napi_value Now(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   if (!call.open()) {
@@ -291,6 +301,7 @@ constexpr Function kFunctions[] = {
     {"stat", Stat},
     {"setTimes", SetTimes},
     {"touch", Touch},
+    {"setPrivileged", SetPrivileged},
     {"now", Now},
     {"read", Read},
     {"write", Write},

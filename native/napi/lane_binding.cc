@@ -163,7 +163,7 @@ napi_value InFlight(napi_env env, napi_callback_info info) {
   return arguments.ReturnUint32(LaneOf(arguments).device().InFlight(arguments.Uint32(0)));
 }
 
-// statistics(queue, into: Float64Array(4)): requests, malformed, kicks, signals
+// statistics(queue, into: Float64Array(5)): requests, malformed, kicks, signals, transfers
 napi_value ReadStatistics(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   const Device::Statistics& numbers = LaneOf(arguments).device().statistics(arguments.Uint32(0));
@@ -171,12 +171,13 @@ napi_value ReadStatistics(napi_env env, napi_callback_info info) {
   size_t length = 0;
   void* data = nullptr;
   napi_get_typedarray_info(env, arguments.value(1), &type, &length, &data, nullptr, nullptr);
-  if (type == napi_float64_array && length >= 4) {
+  if (type == napi_float64_array && length >= 5) {
     auto* into = static_cast<double*>(data);
     into[0] = static_cast<double>(numbers.requests);
     into[1] = static_cast<double>(numbers.malformed);
     into[2] = static_cast<double>(numbers.kicks);
     into[3] = static_cast<double>(numbers.signals);
+    into[4] = static_cast<double>(numbers.transfers);
   }
   return nullptr;
 }

@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "native/io/io_pool.h"
+#include "native/io/unique_fd.h"
 #include "native/napi/arguments.h"
 #include "native/posix/attributes.h"
 #include "native/posix/credentials.h"
@@ -29,6 +31,9 @@ struct PosixState {
   double* statistics = nullptr;
   posix::EntryNote* notes = nullptr;
   posix::DirectoryReader directories;
+  // Descriptors to close, and whether a job that closes others is under way.
+  std::vector<UniqueFd> to_close;
+  bool is_closing = false;
 
   [[nodiscard]] posix::AttrWords attributes() const {
     return posix::AttrWords(attr, posix::kAttrWords);

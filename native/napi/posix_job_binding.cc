@@ -1,9 +1,13 @@
 // What waits for a disk: each function returns a promise and runs on the I/O pool. The descriptor
 // is duplicated first, so that it stays the same file even if the guest releases it meanwhile.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "native/io/unique_fd.h"
 #include "native/napi/posix_job.h"
@@ -108,7 +112,50 @@ napi_value ReadSlowly(napi_env env, napi_callback_info info) {
   });
 }
 
+// Closes descriptors, many at a time: whoever comes while it runs waits for the next one.
+class CloseJob final : public IoJob {
+ public:
+  static void SubmitFor(PosixState& state) {
+    state.is_closing = true;
+    state.pool->Submit(std::make_unique<CloseJob>(state));
+  }
+
+  explicit CloseJob(PosixState& state)
+      : state_(state), closing_(std::exchange(state.to_close, {})) {}
+
+  void Run() noexcept override { closing_.clear(); }
+  void Complete() noexcept override {
+    state_.is_closing = false;
+    if (!state_.to_close.empty()) SubmitFor(state_);
+  }
+
+ private:
+  PosixState& state_;
+  std::vector<UniqueFd> closing_;
+};
+
+// Whether closing may be what frees the file's blocks.
+bool KeepsBlocks(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && info.st_nlink == 0 && info.st_blocks > 0;
+}
+
+// closeLast(fd): nothing
+napi_value CloseLast(napi_env env, napi_callback_info info) {
+  // More than this many would take up too much of the process's limit.
+  constexpr size_t kMostWaiting = 1024;
+  const PosixCall call(env, info);
+  PosixState& state = call.state();
+  UniqueFd fd(call.Fd(0));
+  if (!KeepsBlocks(fd.get()) || state.to_close.size() >= kMostWaiting) return nullptr;
+  if (state.pool == nullptr) state.pool = &IoPool::ForEnv(env);
+  state.to_close.push_back(std::move(fd));
+  if (!state.is_closing) CloseJob::SubmitFor(state);
+  return nullptr;
+}
+
 constexpr PosixFunction kFunctions[] = {
+    {"closeLast", CloseLast},
     {"readSlowly", ReadSlowly},
     {"fsyncNow", FsyncNow},
     {"writeSlowly", WriteSlowly},

@@ -9,7 +9,8 @@
 namespace gateway::posix {
 namespace {
 
-constexpr unsigned kMask = STATX_BASIC_STATS | STATX_BTIME;
+// Kernels before 5.8 know no mount ids and leave 0.
+constexpr unsigned kMask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
 
 uint32_t EncodeDevice(uint32_t major_number, uint32_t minor_number) {
   return (minor_number & 0xff) | (major_number << 8) | ((minor_number & ~0xffu) << 12);
@@ -42,6 +43,8 @@ void Fill(const struct statx& from, AttrWords out) {
   const bool born = (from.stx_mask & STATX_BTIME) != 0;
   Store64(out, kAttrBirth, born ? static_cast<uint64_t>(from.stx_btime.tv_sec) : 0);
   out[kAttrBirthNsec] = born ? from.stx_btime.tv_nsec : 0;
+  const bool has_mount = (from.stx_mask & STATX_MNT_ID) != 0;
+  out[kAttrMount] = has_mount ? static_cast<uint32_t>(from.stx_mnt_id) : 0;
 }
 
 int Stat(int directory, const char* name, int flags, AttrWords out) {

@@ -63,9 +63,9 @@ int DirectoryReader::Store(const Request& request, const Entry& entry, size_t us
       if (status == 0) {
         std::memcpy(record + kEntryAttrBytes, attr.data(), kFuseAttrWords * sizeof(uint32_t));
         dirent.type = attr[kModeWord] >> 12;
-        request.notes[note_count_++] = {static_cast<uint32_t>(used), attr[kAttrDev],
-                                        attr[kAttrBirth], attr[kAttrBirth + 1],
-                                        attr[kAttrBirthNsec]};
+        request.notes[note_count_++] = {
+            static_cast<uint32_t>(used), attr[kAttrDev],      attr[kAttrMount], attr[kAttrBirth],
+            attr[kAttrBirth + 1],        attr[kAttrBirthNsec]};
       }
     }
   }

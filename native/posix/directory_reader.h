@@ -12,10 +12,11 @@
 namespace gateway::posix {
 
 // What JavaScript needs to know of an entry beside its record to find the node: the record's place
-// and the parts of the file's identity that the record does not carry. Five words of an array.
+// and the parts of the file's identity that the record does not carry. Six words of an array.
 struct EntryNote {
   uint32_t position;
   uint32_t dev;
+  uint32_t mount;
   uint32_t birth_low;
   uint32_t birth_high;
   uint32_t birth_nsec;

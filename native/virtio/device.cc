@@ -235,6 +235,7 @@ void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
     }
     free_slots_.pop_back();
     if (TryTransfer(slot_index, pass)) {
+      ++queue.statistics.transfers;
       if (++pass->unpublished == kPublishEvery) {
         pass->unpublished = 0;
         PublishUnderLoad();

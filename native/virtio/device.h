@@ -43,6 +43,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   struct Statistics {
     uint64_t requests = 0;
+    uint64_t transfers = 0;  // of these, the reads and writes that JavaScript did not see
     uint64_t malformed = 0;
     uint64_t kicks = 0;
     uint64_t signals = 0;

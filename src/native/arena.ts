@@ -53,6 +53,11 @@ export interface Arena {
   readonly setTimes: (file: number, mask: number) => number;
   /** Sets the times in `mask` to now. */
   readonly touch: (file: number, mask: number) => number;
+  /**
+   * Whether the file may have setuid, setgid or capabilities (1; 0 at first): a write that has to clear them then comes
+   * to the backend also for a bound file.
+   */
+  readonly setPrivileged: (file: number, privileged: number) => number;
   /** Now, by the clock that stamps files: seconds in word RESULT, returns the nanoseconds. */
   readonly now: () => number;
   /** Fills `into` from an offset; returns the count. `keepAtime` is 1 for O_NOATIME. */

@@ -80,6 +80,8 @@ export interface QueueStatistics {
   readonly malformed: number;
   readonly kicks: number;
   readonly signals: number;
+  /** Reads and writes that native code answered by itself. */
+  readonly transfers: number;
 }
 
 /** Numbers the guest was given for a handle and its node, and the flags it was opened with. */
@@ -279,10 +281,10 @@ export class Lane {
   }
 
   statistics(queue: number): QueueStatistics {
-    const numbers = new Float64Array(4);
+    const numbers = new Float64Array(5);
     this.#binding.statistics(queue, numbers);
-    const [requests = 0, malformed = 0, kicks = 0, signals = 0] = numbers;
-    return { requests, malformed, kicks, signals };
+    const [requests = 0, malformed = 0, kicks = 0, signals = 0, transfers = 0] = numbers;
+    return { requests, malformed, kicks, signals, transfers };
   }
 
   /** Answers a request whose result was PENDING. */

@@ -2,15 +2,16 @@ import { ATTR_WORDS, type AttrRecord } from "../vfs/attributes.js";
 import { addon } from "./addon.js";
 
 /** Words of a note in {@link PosixBinding.notes}; the first place holds the count instead. */
-export const NOTE_WORDS = 5;
+export const NOTE_WORDS = 6;
 /** Word index of each part of a note. */
 export const Note = {
   /** Where the entry's record begins, in bytes. */
   POSITION: 0,
   DEV: 1,
+  MOUNT: 2,
   /** Birth time: seconds (two words) and nanoseconds; all 0 where the file system has none. */
-  BIRTH: 2,
-  BIRTH_NSEC: 4,
+  BIRTH: 3,
+  BIRTH_NSEC: 5,
 } as const;
 
 /**
@@ -205,6 +206,9 @@ interface PosixBinding {
     length: bigint,
     killSuidgid: number,
   ): number;
+
+  /** Closes a path. That of a removed file whose blocks this may free, which waits for the disk, on the I/O pool. */
+  closeLast(fd: number): void;
 
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.
   fsync(fd: number, dataOnly: number): Promise<number>;

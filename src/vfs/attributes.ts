@@ -42,9 +42,11 @@ export const Attr = {
   /** Birth time: seconds (two words), nanoseconds. */
   BTIME: 24,
   BTIME_NSEC: 26,
+  /** Id of the mount through which a host's file was seen; 0 where unknown. */
+  MOUNT: 27,
 } as const;
 
-/** Bit of {@link Attr.FLAGS}: the entry is the root of another file system than its parent's. */
+/** Bit of {@link Attr.FLAGS}: the entry is the root of another mount than its parent's. */
 export const FUSE_ATTR_SUBMOUNT = 1;
 
 /** File type bits of st_mode. */

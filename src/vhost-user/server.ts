@@ -132,9 +132,10 @@ export class VhostServer {
   #logStatistics(): void {
     const { lane, logger } = this.#options;
     for (let queue = 0; queue <= lane.lastQueue; queue++) {
-      const { requests, malformed, kicks, signals } = lane.statistics(queue);
+      const { requests, malformed, kicks, signals, transfers } = lane.statistics(queue);
       logger.debug(
-        `queue ${queue}: ${requests} requests, ${malformed} malformed, ${kicks} kicks, ${signals} signals`,
+        `queue ${queue}: ${requests} requests (${transfers} transfers by native code), ${malformed} malformed, ` +
+          `${kicks} kicks, ${signals} signals`,
       );
     }
   }

@@ -1,10 +1,11 @@
 // @ts-check
 // `npm run bench`: drives servers over real virtqueues, without a guest. Without a kind, ours and the virtiofsds
-// that are found; `npm run bench -- overlay` and `-- s3` measure what only those backends have.
+// that are found; `npm run bench -- footprint` measures time and memory that no class shows, `-- guest` what comes of
+// it in a guest, `-- overlay` and `-- s3` what only those backends have.
 import { existsSync } from "node:fs";
 import { ensureSetupOrExit } from "../setup.mjs";
 
-const KINDS = ["overlay", "s3"];
+const KINDS = ["footprint", "guest", "overlay", "s3"];
 
 const args = process.argv.slice(2);
 const kind = KINDS.find((name) => name === args[0] && existsSync(new URL(`${name}.mjs`, import.meta.url)));

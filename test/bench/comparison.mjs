@@ -1,28 +1,15 @@
 // @ts-check
 // Our server beside the virtiofsds of this machine, class by class.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
 import { buildDriver, runDriver } from "./driver.mjs";
 import { directoryOf, driverOptions, OURS, PLANS, titleOf } from "./plans.mjs";
+import { keepRun } from "./results.mjs";
 import { findPeers } from "./servers.mjs";
 import { summarize } from "./summary.mjs";
 
-/**
- * @typedef {object} Run
- * @property {import("./plans.mjs").Setting} setting
- * @property {readonly string[]} servers Names; ours first.
- * @property {number} rounds
- * @property {number} seconds Per class, server and round.
- * @property {import("./summary.mjs").ClassSummary[]} classes
- *
- * @typedef {object} Results
- * @property {string} machine
- * @property {Run[]} runs
- */
-
 const USAGE = `usage: npm run bench -- [plan…] [options]
-  plans: ${Object.keys(PLANS).join(", ")} (default: classes); overlay, s3 with options of their own
+  plans: ${Object.keys(PLANS).join(", ")} (default: classes); footprint, overlay and s3 with
+         options of their own
   --peer PATH       a virtiofsd to compare with, may be repeated; default: those in the usual places
   --no-peers        our server alone
   --rows LIST       tmpfs,disk,memory          --disk DIR   a directory on a disk (default: the temporary one)
@@ -99,7 +86,7 @@ export async function run(args) {
     });
     if (values.json !== undefined) {
       const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-      keep(values.json, { setting, servers: servers.map(({ name }) => name), rounds, seconds, classes });
+      keepRun(values.json, { setting, servers: servers.map(({ name }) => name), rounds, seconds, classes });
     }
   }
   return errors === 0 ? 0 : 1;
@@ -140,17 +127,4 @@ function printClass({ op, servers, ratios, errors, note }) {
   );
   const trouble = errors > 0 ? `  ${errors} ERRORS: ${note}` : "";
   console.log(`${op.padEnd(14)}${columns.join("")}${compared.join("")}${trouble}`);
-}
-
-/** Adds a run to a file of results. @param {string} path @param {Run} run */
-function keep(path, run) {
-  /** @type {Results} */
-  const results = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : { machine: "", runs: [] };
-  const key = JSON.stringify(run.setting);
-  const others = results.runs.filter(({ setting }) => JSON.stringify(setting) !== key);
-  results.machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, Linux ${release()}, Node.js ${process.version}`;
-  results.runs = [...others, run];
-  // A line for each class, so that a later measurement can be compared with this one.
-  const text = JSON.stringify(results, null, 1).replace(/\n {5,}|\n {4}(?=[}\]])/g, " ");
-  writeFileSync(path, `${text}\n`);
 }

@@ -306,7 +306,10 @@ function median(values) {
 async function main() {
   execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
   const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-bench-"));
-  const names = Object.keys(contenders).filter((name) => peer !== "" || name !== "virtiofsd over overlayfs");
+  const wanted = option("only", "");
+  const names = Object.keys(contenders)
+    .filter((name) => wanted === "" || wanted.split(",").includes(name))
+    .filter((name) => peer !== "" || name !== "virtiofsd over overlayfs");
   /** @type {Map<string, number[][]>} */
   const results = new Map(names.map((name) => [name, []]));
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=8G", "tmpfs", directory]);

@@ -12,7 +12,7 @@ import { targetOf } from "./targets.mjs";
 const PAGE = join(ROOT, "docs/performance.md");
 const FOLDER = join(ROOT, "docs/performance");
 
-/** @type {import("./comparison.mjs").Results} */
+/** @type {import("./results.mjs").Results} */
 const results = JSON.parse(readFileSync(join(FOLDER, "results.json"), "utf8"));
 
 /** @param {(setting: import("./plans.mjs").Setting) => boolean} wanted */
@@ -29,7 +29,7 @@ function classRuns(row) {
     .sort((a, b) => order.indexOf(keyOf(a)) - order.indexOf(keyOf(b)));
 }
 
-/** @param {import("./comparison.mjs").Run} run */
+/** @param {import("./results.mjs").Run} run */
 function keyOf({ setting }) {
   return `${setting.depth}${setting.wait}`;
 }
@@ -55,7 +55,7 @@ function classTable(row) {
   return [`| class | ${head.join(" | ")} |`, `| --- | ${rule.join(" | ")} |`, ...lines].join("\n");
 }
 
-/** Figures of each server. @param {import("./comparison.mjs").Run} run */
+/** Figures of each server. @param {import("./results.mjs").Run} run */
 function figuresTable({ setting, servers, classes }) {
   const head = servers.map((name) => `${name}: op/s | p50 µs | p99 µs | CPU µs`);
   const rule = servers.map(() => "--- | --- | --- | ---");
@@ -179,6 +179,9 @@ let page = readFileSync(PAGE, "utf8");
 for (const row of /** @type {const} */ (["tmpfs", "disk", "memory"])) {
   page = fill(page, `ratios:${row}`, classTable(row));
 }
+const { footprint = [] } = results;
+const rows = footprint.map(({ what, value, target }) => `| ${what} | ${value} | ${target} |`);
+page = fill(page, "footprint", ["| | measured | target |", "| --- | --- | --- |", ...rows].join("\n"));
 const detailed = classRuns("tmpfs");
 page = fill(page, "figures", detailed.map(figuresTable).join("\n\n"));
 page = fill(page, "machine", `Machine: ${results.machine}. Two processors, shared by server and driver.`);

@@ -25,6 +25,7 @@ const STOP_TIMEOUT_MS = 5000;
  * @property {string} name
  * @property {string} program
  * @property {(directory: string) => readonly string[]} args What serves `directory`.
+ * @property {readonly string[]} withoutCache What keeps the guest from caching.
  */
 
 /** Ours, over a directory of the host. @type {Server} */
@@ -32,6 +33,7 @@ export const PASSTHROUGH = {
   name: "virtiofs-gateway",
   program: GATEWAY,
   args: (directory) => ["--shared-dir", directory, "--xattr", "--log-level", "warn"],
+  withoutCache: ["--cache", "never"],
 };
 
 /** Ours, with files in memory. @type {Server} */
@@ -39,6 +41,7 @@ export const MEMORY = {
   name: "virtiofs-gateway (memory)",
   program: GATEWAY,
   args: () => ["--backend", "memory", "--size", "4GiB", "--inodes", "2000000", "--log-level", "warn"],
+  withoutCache: ["--cache", "never"],
 };
 
 /**
@@ -67,6 +70,7 @@ function rust(program, version) {
     name: `virtiofsd ${version} (Rust)`,
     program,
     args: (directory) => ["--shared-dir", directory, "--xattr", ...fastest],
+    withoutCache: ["--cache=never"],
   };
 }
 
@@ -77,6 +81,7 @@ function c(program, version) {
     name: `virtiofsd ${version} (C)`,
     program,
     args: (directory) => ["-o", `source=${directory}`, "-o", "xattr", ...fastest],
+    withoutCache: ["-o", "cache=none"],
   };
 }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import os from "node:os";
@@ -158,6 +159,26 @@ describe.each(SHARE_KINDS)("a guest on a $name share", (kind) => {
     expect(await session.run("cat /share/from-host")).toBe("second, and longer");
     await fs.rm(file);
     await session.run("sleep 1.5; [ ! -e /share/from-host ]");
+  });
+
+  test.runIf(kind.onHost)("mounts a bind mount of the host as a file system of its own", async () => {
+    const [shown, bound] = ["shown", "bound"].map((name) => path.join(session.hostDirectory, name));
+    await fs.mkdir(shown as string);
+    await fs.mkdir(bound as string);
+    await fs.writeFile(path.join(shown as string, "file"), "one file");
+    execFileSync("mount", ["--bind", shown as string, bound as string]);
+    try {
+      // stat(2) of a submount alone does not mount it: like an automount it waits for somebody to go in.
+      const devices = await session.run("cd /share && stat -c %d . shown shown/file bound/file bound");
+      const [root, ...below] = devices.split("\n");
+      const other = below[2];
+      expect(other).not.toBe(root);
+      expect(below).toEqual([root, root, other, other]);
+      expect(await session.run("cd /share && ls -l bound >/dev/null && cat bound/file")).toBe("one file");
+      await session.run("umount /share/bound");
+    } finally {
+      execFileSync("umount", ["-l", bound as string]);
+    }
   });
 
   test("has everything after a reboot on the same connection", async () => {

@@ -95,6 +95,26 @@ describe.each(BACKENDS)("on %s", (backend) => {
     expect(fs.write(nodeid, reading, 0, "x", { writeFlags: WRITE_KILL_SUIDGID }).error).toBe("EBADF");
   });
 
+  test("--killpriv-v2: only files with something to lose are not written by native code", async () => {
+    const args = ["--killpriv-v2", "--log-level=debug"];
+    const fs = await mount({ backend, args, ...offer(InitFlag.HANDLE_KILLPRIV_V2) });
+    const nodeid = makeFile(fs, "file");
+    const { fh } = ok(fs.open(nodeid, Open.RDWR));
+    const write = () => ok(fs.write(nodeid, fh, 0, "x", { writeFlags: WRITE_KILL_SUIDGID }));
+    const mode = () => ok(fs.getattr(nodeid)).attr.mode & 0o7777;
+    for (let i = 0; i < 10; i++) write();
+    for (const bits of [0o4755, 0o2755, 0o6755]) {
+      ok(fs.setattr(nodeid, { mode: bits }));
+      expect(mode()).toBe(bits);
+      write();
+      expect(mode()).toBe(0o755);
+      write();
+    }
+    fs.frontend.close();
+    await fs.gateway.waitForExit();
+    expect(fs.gateway.stderr()).toContain("(13 transfers by native code)");
+  });
+
   test("IOCTL of what no file system knows is ENOTTY, also without a word in the log", async () => {
     const fs = await mount({ backend });
     const nodeid = makeFile(fs, "file");

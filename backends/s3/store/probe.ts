@@ -17,7 +17,7 @@ const BODY = Buffer.from("virtiofs-gateway looks what this server honours");
 /** No object has it. */
 const OTHER_ETAG = '"00000000000000000000000000000000"';
 /** Of what is asked before it is known that there is a server at all. */
-const FIRST_ATTEMPTS = 3;
+const FIRST_ATTEMPTS = 8;
 
 /** What needs writing, for a share that does not write. */
 const READ_ONLY = {

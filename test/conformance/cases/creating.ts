@@ -72,18 +72,26 @@ const owners = group("owners of new files", (add) => {
     alice.create("team/new", "", 0o2755);
     equal(octal(alice.stat("team/new").mode), "0755");
   });
-  add(
-    "a set-group-id program of an own supplementary group keeps it",
-    ["kernel", "creatorGroups"],
-    ({ root, bob }) => {
-      root.mkdir("team");
-      root.chown("team", 0, STAFF);
-      root.chmod("team", 0o2777);
-      bob.create("team/new", "", 0o2755);
-      equal(octal(bob.stat("team/new").mode), "2755");
-      equal(bob.stat("team/new").gid, STAFF);
-    },
-  );
+  add("a set-group-id program of an own supplementary group keeps it", ["creatorGroups"], ({ root, bob }) => {
+    root.mkdir("team");
+    root.chown("team", 0, STAFF);
+    root.chmod("team", 0o2777);
+    bob.create("team/new", "", 0o2755);
+    equal(octal(bob.stat("team/new").mode), "2755");
+    equal(bob.stat("team/new").gid, STAFF);
+  });
+  for (const { name, needs, make } of ALL_TYPES.slice(0, 5)) {
+    for (const [mode, gid] of [[0o770, BOB] as const, [0o2770, STAFF] as const]) {
+      add(`${name} where a supplementary group may write, mode ${octal(mode)}`, needs, ({ root, bob }) => {
+        root.mkdir("team");
+        root.chown("team", 0, STAFF);
+        root.chmod("team", mode);
+        make(bob, "team/new");
+        const made = bob.lstat("team/new");
+        same([made.uid, made.gid], [BOB, gid]);
+      });
+    }
+  }
   add("the maker's umask is each process's own", ({ alice, process }) => {
     const bob = process("bob").become(BOB, BOB, { umask: 0o077 });
     alice.create("first", "", 0o666);

@@ -3,6 +3,8 @@ import { equal, fails, holds, same } from "../support/assertions.js";
 import { type Group, group } from "../support/cases.js";
 
 const GIB = 2 ** 30;
+/** What O_DIRECT can transfer on any disk. */
+const BLOCK = 4096;
 const LARGEST = 2n ** 63n - 1n;
 
 const access = group("reading and writing", (add) => {
@@ -118,6 +120,65 @@ const access = group("reading and writing", (add) => {
     });
   }
 });
+
+const direct = group(
+  "O_DIRECT",
+  (add) => {
+    add("blocks come back as they were", ({ root }) => {
+      const fd = root.open("f", O.CREAT | O.RDWR | O.DIRECT);
+      for (const block of [2, 0, 1]) {
+        equal(root.write(fd, "abc".charAt(block).repeat(BLOCK), block * BLOCK), BLOCK);
+      }
+      equal(root.read(fd, 3 * BLOCK, 0), "a".repeat(BLOCK) + "b".repeat(BLOCK) + "c".repeat(BLOCK));
+      equal(root.stat("f").size, 3 * BLOCK);
+    });
+    add("sees what others wrote, and they what it writes", ({ root, process }) => {
+      root.create("f", "b".repeat(2 * BLOCK));
+      const reader = process("reader");
+      const [fd, other] = [root.open("f", O.RDWR | O.DIRECT), reader.open("f", O.RDWR)];
+      equal(reader.read(other, 10, 0), "bbbbbbbbbb");
+      root.write(fd, "d".repeat(BLOCK), 0);
+      equal(reader.read(other, 10, BLOCK - 5), "dddddbbbbb");
+      reader.write(other, "x", BLOCK);
+      equal(root.read(fd, BLOCK, BLOCK), `x${"b".repeat(BLOCK - 1)}`);
+    });
+    add("reads end with the file", ({ root }) => {
+      root.create("f", "x".repeat(BLOCK + 904));
+      const fd = root.open("f", O.RDONLY | O.DIRECT);
+      equal(root.read(fd, 2 * BLOCK, BLOCK), "x".repeat(904));
+      equal(root.read(fd, BLOCK, 2 * BLOCK), "");
+    });
+    add("appends with O_APPEND", ({ root }) => {
+      root.create("f", "x".repeat(BLOCK));
+      const fd = root.open("f", O.RDWR | O.DIRECT | O.APPEND);
+      root.write(fd, "y".repeat(BLOCK));
+      root.write(fd, "z".repeat(BLOCK));
+      equal(root.read(fd, 3 * BLOCK, BLOCK), "y".repeat(BLOCK) + "z".repeat(BLOCK));
+    });
+    add("leaves holes between blocks", ["seekHole"], ({ root }) => {
+      const fd = root.open("f", O.CREAT | O.RDWR | O.DIRECT);
+      root.write(fd, "x".repeat(BLOCK), 64 * BLOCK);
+      equal(root.read(fd, BLOCK, 0), "\0".repeat(BLOCK));
+      equal(root.lseek(fd, 0, SEEK.DATA), 64 * BLOCK);
+    });
+    add("a truncation in a block is seen", ({ root }) => {
+      const fd = root.open("f", O.CREAT | O.RDWR | O.DIRECT);
+      root.write(fd, "x".repeat(2 * BLOCK), 0);
+      root.ftruncate(fd, 100);
+      root.ftruncate(fd, BLOCK);
+      equal(root.read(fd, BLOCK, 0), "x".repeat(100) + "\0".repeat(BLOCK - 100));
+    });
+    add("with O_SYNC and with O_CREAT|O_TRUNC of a file that had contents", ({ root }) => {
+      root.create("f", "old");
+      const fd = root.open("f", O.CREAT | O.TRUNC | O.RDWR | O.DIRECT | O.SYNC);
+      equal(root.stat("f").size, 0);
+      root.write(fd, "n".repeat(BLOCK));
+      root.close(fd);
+      equal(root.contents("f"), "n".repeat(BLOCK));
+    });
+  },
+  ["directIo"],
+);
 
 const append = group("O_APPEND", (add) => {
   add("writes at the end, whatever the position", ({ root }) => {
@@ -316,4 +377,4 @@ const seeking = group("lseek", (add) => {
   });
 });
 
-export const data: readonly Group[] = [access, append, truncation, sparse, seeking];
+export const data: readonly Group[] = [access, direct, append, truncation, sparse, seeking];

@@ -3,6 +3,9 @@ import { equal, fails, same } from "../support/assertions.js";
 import { type Group, group } from "../support/cases.js";
 import { ALL_TYPES, NAME_TYPES } from "./types.js";
 
+/** EXT4_LINK_MAX */
+const MAX_LINKS = 65_000;
+
 const removing = group("unlink and rmdir", (add) => {
   for (const { name, directory, needs, make } of ALL_TYPES) {
     add(`unlink of ${name}${directory ? " is EISDIR" : ""}`, needs, ({ root }) => {
@@ -149,6 +152,16 @@ const links = group("link", (add) => {
       equal(root.stat("f").nlink, 20 - i);
     }
     equal(root.contents("f"), "contents");
+  });
+  add("ends with EMLINK at the file system's limit", ["hardLinks", "linkLimit"], ({ root }) => {
+    root.create("f", "contents");
+    root.mkdir("d");
+    root.linkMany("f", "d/link-", MAX_LINKS - 1);
+    equal(root.stat("f").nlink, MAX_LINKS);
+    fails("EMLINK", () => root.link("f", "more"));
+    root.unlink("d/link-7");
+    root.link("f", "more");
+    fails("EMLINK", () => root.link("f", "yet-more"));
   });
   add("shares contents, mode and times", ["hardLinks"], ({ root }) => {
     root.create("a", "contents");

@@ -167,6 +167,34 @@ const changes = group("which times change", (add) => {
     equal(root.read(fd, 100), "contents");
     equal(root.stat("f").atime, before);
   });
+  add("O_NOATIME is the descriptor's own, and its copies'", ["atime"], ({ root, tick }) => {
+    root.create("f", "contents");
+    tick();
+    const before = root.stat("f").atime;
+    const quiet = root.open("f", O.RDWR | O.NOATIME);
+    equal(root.read(root.dup(quiet), 4), "cont");
+    equal(root.read(quiet, 4), "ents");
+    equal(root.stat("f").atime, before);
+  });
+  add("writing with O_NOATIME changes the other times", ({ root, tick }) => {
+    root.create("f", "contents");
+    const before = root.stat("f");
+    tick();
+    const fd = root.open("f", O.RDWR | O.NOATIME);
+    root.write(fd, "CON");
+    equal(root.read(fd, 100, 0), "CONtents");
+    const after = root.stat("f");
+    same([after.mtime > before.mtime, after.ctime > before.ctime], [true, true]);
+    equal(after.atime, before.atime);
+  });
+  add("a file made with O_NOATIME is read without a trace", ["atime"], ({ root, tick }) => {
+    const fd = root.open("f", O.CREAT | O.EXCL | O.RDWR | O.NOATIME);
+    const before = root.stat("f").atime;
+    tick();
+    root.write(fd, "contents");
+    equal(root.read(fd, 100, 0), "contents");
+    equal(root.stat("f").atime, before);
+  });
   add("rename between directories changes both", ({ root, tick }) => {
     root.mkdir("a");
     root.mkdir("b");

@@ -20,6 +20,7 @@
 #define FD ((int)N(0))
 #define OP(name) static int op_##name(const struct request* request, FILE* out)
 #define IGNORE_OUT (void)out
+#define DIRECT_ALIGNMENT 4096
 
 static int print_result(FILE* out, long long value) {
   if (value < 0) return -1;
@@ -49,9 +50,14 @@ OP(close) {
 OP(dup) { return print_result(out, dup(FD)); }
 
 /* fd length offset: offset -1 means the file's own position. */
+/* Where O_DIRECT can read to and write from. */
+static char* aligned_buffer(size_t length) {
+  return aligned_alloc(DIRECT_ALIGNMENT, (length / DIRECT_ALIGNMENT + 1) * DIRECT_ALIGNMENT);
+}
+
 OP(read) {
   size_t length = (size_t)N(1);
-  char* buffer = malloc(length + 1);
+  char* buffer = aligned_buffer(length);
   ssize_t count = N(2) == -1 ? read(FD, buffer, length) : pread(FD, buffer, length, N(2));
   if (count >= 0) print_bytes(out, buffer, (size_t)count);
   int error = errno;
@@ -63,7 +69,13 @@ OP(read) {
 OP(write) {
   size_t length;
   const char* data = bytes_at(request, 1, &length);
-  return print_result(out, N(2) == -1 ? write(FD, data, length) : pwrite(FD, data, length, N(2)));
+  char* buffer = aligned_buffer(length);
+  memcpy(buffer, data, length);
+  ssize_t count = N(2) == -1 ? write(FD, buffer, length) : pwrite(FD, buffer, length, N(2));
+  int error = errno;
+  free(buffer);
+  errno = error;
+  return print_result(out, count);
 }
 
 OP(lseek) { return print_result(out, lseek(FD, N(1), (int)N(2))); }

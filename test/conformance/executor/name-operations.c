@@ -52,6 +52,17 @@ OP(link) {
   return linkat(AT_FDCWD, PATH(0), AT_FDCWD, PATH(1), (int)N(2));
 }
 
+/* from prefix count */
+OP(link_many) {
+  char path[PATH_MAX];
+  IGNORE_OUT;
+  for (long long index = 0; index < N(2); index++) {
+    snprintf(path, sizeof path, "%s%lld", PATH(1), index);
+    if (link(PATH(0), path)) return -1;
+  }
+  return 0;
+}
+
 OP(linkfd) {
   IGNORE_OUT;
   return linkat((int)N(0), "", AT_FDCWD, PATH(1), AT_EMPTY_PATH);
@@ -220,6 +231,7 @@ const struct named_operation name_operations[] = {
     {"unlink", 1, op_unlink},
     {"symlink", 2, op_symlink},
     {"link", 3, op_link},
+    {"linkMany", 3, op_link_many},
     {"linkfd", 2, op_linkfd},
     {"rename", 3, op_rename},
     {"mknod", 4, op_mknod},

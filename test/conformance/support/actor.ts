@@ -188,6 +188,11 @@ export class Actor {
     this.#call("link", from, to, flags);
   }
 
+  /** Makes `count` links, whose names are `prefix` and a number. */
+  linkMany(from: string, prefix: string, count: number): void {
+    this.#call("linkMany", from, prefix, count);
+  }
+
   /** Names an open file. */
   linkFd(fd: number, to: string): void {
     this.#call("linkfd", fd, to);

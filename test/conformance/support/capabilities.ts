@@ -5,6 +5,7 @@
 export const CAPABILITIES = {
   kernel: "calls go through a kernel: paths as strings, permission checks, pipes, mappings",
   hardLinks: "link",
+  linkLimit: "a file has 65,000 links at most, as on ext4",
   specialFiles: "mknod of fifos, sockets and devices",
   xattrs: "user.* attributes of files and directories",
   trustedXattrs: "trusted.* and security.* attributes",
@@ -21,6 +22,7 @@ export const CAPABILITIES = {
   zeroRange: "FALLOC_FL_ZERO_RANGE",
   collapseRange: "FALLOC_FL_COLLAPSE_RANGE and INSERT_RANGE",
   seekHole: "SEEK_HOLE and SEEK_DATA know holes",
+  directIo: "O_DIRECT",
   copyFileRange: "copy_file_range",
   blocks: "st_blocks counts what is allocated",
   anyBytes: "names of bytes that are no UTF-8",

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MountedShare } from "../../host/mounted-share.js";
@@ -15,10 +15,13 @@ export type BackendName = "passthrough" | "memory" | "overlay" | "overlay-memory
 /** What our backends lack: passthrough has what the file system below it has. */
 export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
   passthrough: ["hugeFiles", "largeXattrs"],
-  memory: [],
-  overlay: ["hugeFiles", "largeXattrs"],
-  "overlay-memory": [],
+  memory: ["linkLimit"],
+  overlay: ["hugeFiles", "largeXattrs", "linkLimit"],
+  "overlay-memory": ["linkLimit"],
 };
+const EXT4_MAGIC = 0xef53;
+/** Where passthrough shares lie may be something else than ext4. */
+const TEMPORARY_LACKS: readonly Capability[] = statfsSync(tmpdir()).type === EXT4_MAGIC ? [] : ["linkLimit"];
 /** What FUSE's kernel side does not pass on, whatever the server can do. */
 const FUSE_LACKS: readonly Capability[] = ["collapseRange"];
 export const NOT_OVER_RINGS: readonly Capability[] = [
@@ -54,7 +57,7 @@ function overlayOf(directory: string): string[] {
 }
 
 function lacksOf(backend: BackendName, custom: CustomBackend | undefined): readonly Capability[] {
-  if (custom === undefined) return BACKEND_LACKS[backend];
+  if (custom === undefined) return [...BACKEND_LACKS[backend], ...TEMPORARY_LACKS];
   return ALL_CAPABILITIES.filter((name) => !custom.declared.has(name));
 }
 
@@ -154,7 +157,7 @@ const REFERENCES = {
     },
   },
   tmpfs: {
-    lacks: ["collapseRange", "zeroRange"],
+    lacks: ["collapseRange", "zeroRange", "linkLimit"],
     mount: (_scratch: string, target: string) => {
       execFileSync("mount", ["-t", "tmpfs", "-o", "size=512m,strictatime", "conformance", target]);
     },

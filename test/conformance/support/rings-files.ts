@@ -31,6 +31,7 @@ const cred: Handler = ({ process }, words) => {
   process.uid = words.number(0);
   process.gid = words.number(1);
   process.umask = words.number(2);
+  process.groups = words.from(3).map(Number);
   return [];
 };
 

@@ -18,11 +18,19 @@ function named(place: Place, error: string): string {
   return place.name;
 }
 
+/** As get_create_supp_group() of Linux: the directory's group goes along when it is one of the caller's others. */
+function bringGroup({ client, process }: Context, directory: bigint): void {
+  if (process.groups.length === 0) return;
+  const { gid } = checked(client.getattr(directory), "directory").attr;
+  client.supplementaryGroup = gid !== process.gid && process.groups.includes(gid) ? gid : undefined;
+}
+
 /** The place of a new file that is no directory: "name/" is refused. */
 function newFile(context: Context, path: string): { parent: bigint; name: string } {
   const place = context.walker.place(path);
   const name = named(place, "EEXIST");
   if (place.wantsDirectory) throw new FileError(exists(context, place) ? "EEXIST" : "ENOENT", path);
+  bringGroup(context, place.parent.nodeid);
   return { parent: place.parent.nodeid, name };
 }
 
@@ -73,6 +81,7 @@ function openCreating(context: Context, path: string, flags: number, mode: numbe
     return openCreating(context, beside + target, flags, mode, links + 1);
   }
   if (found !== undefined) return openExisting(context, found, flags, path);
+  bringGroup(context, place.parent.nodeid);
   const made = client.create(place.parent.nodeid, name, flags, mode & 0o7777, process.umask);
   const { fh } = checked(made, path);
   return addFile(process, opened(walker.entry(made, path), fh, flags));
@@ -86,6 +95,7 @@ function openUnnamed(context: Context, path: string, flags: number, mode: number
     .u32(flags, (mode & 0o7777 & ~process.umask) | 0o100000, process.umask, 0)
     .name("/").bytes;
   const capacity = OUT_HEADER_BYTES + ENTRY_OUT_BYTES + OPEN_OUT_BYTES;
+  bringGroup(context, directory.nodeid);
   const reply = client.request(Opcode.TMPFILE, directory.nodeid, body, capacity);
   if (reply.error !== null) throw new FileError(reply.error, path);
   const nodeid = reply.body.readBigUInt64LE(0);
@@ -102,9 +112,11 @@ const open: Handler = (context, words) => {
   return openExisting(context, found, flags, path);
 };
 
-const mkdir: Handler = ({ client, walker, process }, words) => {
+const mkdir: Handler = (context, words) => {
+  const { client, walker, process } = context;
   const place = walker.place(words.text(0));
   const name = named(place, "EEXIST");
+  bringGroup(context, place.parent.nodeid);
   walker.entry(client.mkdir(place.parent.nodeid, name, words.number(1) & 0o1777, process.umask), "mkdir");
   return [];
 };
@@ -151,6 +163,18 @@ function linkNode(context: Context, nodeid: bigint, path: string): Value[] {
   context.walker.entry(context.client.link(nodeid, parent, name), "link");
   return [];
 }
+
+/** Link after link without a look at the path, which would cost more than the links. */
+const linkMany: Handler = (context, words) => {
+  const { client, walker } = context;
+  const { nodeid } = walker.find(words.text(0));
+  const { parent, name } = newFile(context, words.text(1));
+  for (let index = 0; index < words.number(2); index++) {
+    const made = checked(client.link(nodeid, parent, `${name}${index}`), "link");
+    client.forget(made.nodeid);
+  }
+  return [];
+};
 
 const rename: Handler = ({ client, walker }, words) => {
   const [from, to] = [walker.place(words.text(0)), walker.place(words.text(1))];
@@ -272,6 +296,7 @@ export const nameHandlers: Readonly<Record<string, Handler>> = {
   symlink,
   readlink,
   link,
+  linkMany,
   linkfd: (context, words) =>
     linkNode(context, openFile(context.process, words.number(0)).file.nodeid, words.text(1)),
   rename,

@@ -24,6 +24,7 @@ export interface Process {
   readonly owner: number;
   uid: number;
   gid: number;
+  groups: readonly number[];
   umask: number;
   nextFd: number;
   readonly files: Map<number, OpenFile>;
@@ -123,6 +124,7 @@ export class RingsSystem implements System {
     const killsPrivileges = process.uid !== 0 && (accepted & InitFlag.HANDLE_KILLPRIV_V2) !== 0n;
     const { uid, gid, owner } = process;
     this.#client.credentials = { uid, gid, pid: owner };
+    this.#client.supplementaryGroup = undefined;
     return handler(
       { client: this.#client, walker: this.#walker, process, killsPrivileges },
       new Words(words),
@@ -172,6 +174,7 @@ export class RingsSystem implements System {
       owner: 1000 + ++this.#owners,
       uid: 0,
       gid: 0,
+      groups: [],
       umask: 0o022,
       nextFd: FIRST_FD,
       files: new Map(),

@@ -12,6 +12,7 @@ import { RingsSystem } from "./rings-system.js";
 
 /** What objects cannot be or say; docs/s3.md says why of each. */
 const S3_LACKS: readonly Capability[] = [
+  "linkLimit",
   "anyBytes",
   "hardLinks",
   "specialFiles",

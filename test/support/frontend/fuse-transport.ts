@@ -48,6 +48,22 @@ export interface Ticket {
   usedLength: number | undefined;
 }
 
+/** Requests that Linux sends a supplementary group with. */
+const CREATIONS: ReadonlySet<number> = new Set([
+  Opcode.CREATE,
+  Opcode.TMPFILE,
+  Opcode.MKNOD,
+  Opcode.MKDIR,
+  Opcode.SYMLINK,
+]);
+const EXTENSION_UNIT_BYTES = 8;
+const EXTENSION_GROUPS = 32;
+
+/** struct fuse_ext_header and struct fuse_supp_groups with one group. */
+function encodeGroup(group: number): Buffer {
+  return new Body().u32(16, EXTENSION_GROUPS, 1, group).bytes;
+}
+
 /** The server broke the protocol: a wrong unique, a length that does not fit. */
 export class ProtocolViolation extends Error {
   override readonly name = "ProtocolViolation";
@@ -58,6 +74,8 @@ export class FuseTransport {
   readonly frontend: Frontend;
   /** Used for requests that name no other. */
   credentials: Credentials = { uid: 0, gid: 0, pid: 1 };
+  /** A supplementary group of the caller's that goes along with creations (CREATE_SUPP_GROUP). */
+  supplementaryGroup: number | undefined;
   #unique = 0n;
   readonly #inFlight = new Map<Virtqueue, Map<number, Ticket>>();
 
@@ -84,7 +102,12 @@ export class FuseTransport {
     const queue = this.frontend.queues[options.queue ?? 1];
     if (queue === undefined) throw new RangeError(`there is no queue ${options.queue}`);
     this.#unique += 2n;
-    const request = Buffer.concat([this.#header(opcode, nodeid, body.length, options), body]);
+    const group = CREATIONS.has(opcode) ? this.supplementaryGroup : undefined;
+    const extensions = group === undefined ? Buffer.alloc(0) : encodeGroup(group);
+    const extensionUnits = options.extensionUnits ?? extensions.length / EXTENSION_UNIT_BYTES;
+    const length = body.length + extensions.length;
+    const header = this.#header(opcode, nodeid, length, { ...options, extensionUnits });
+    const request = Buffer.concat([header, body, extensions]);
     const readable = this.#allocate(IN_HEADER_BYTES, request.length, options);
     this.#fill(readable, request);
     const writable = this.#allocate(OUT_HEADER_BYTES, replyCapacity, options);

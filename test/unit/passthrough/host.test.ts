@@ -1,6 +1,7 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
+  constants,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -16,13 +17,17 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { Attr } from "../../../src/vfs/attributes.js";
-import { ENFILE, ENOTDIR, ESTALE } from "../../../src/vfs/errno.js";
-import { openDescriptors, ROOT_CALLER, TestShare } from "./share.js";
+import { ENFILE, ENOTDIR, EROFS, ESTALE } from "../../../src/vfs/errno.js";
+import { file, openDescriptors, ROOT_CALLER, TestShare } from "./share.js";
 
 /** Mounts a file system on a directory of the share for one test; false where that is not allowed. */
 function mounted(share: TestShare, type: string, name: string): boolean {
+  return mountedWith(share, ["-t", type, "none"], name);
+}
+
+function mountedWith(share: TestShare, args: string[], name: string): boolean {
   mkdirSync(share.path(name));
-  if (spawnSync("mount", ["-t", type, "none", share.path(name)]).status !== 0) return false;
+  if (spawnSync("mount", [...args, share.path(name)]).status !== 0) return false;
   onTestFinished(() => {
     execFileSync("umount", ["-l", share.path(name)]);
   });
@@ -63,6 +68,58 @@ describe("a file system without birth times", () => {
     expect(share.attr[Attr.FLAGS]).toBe(0);
     share.release(share.create("f", { parent: directory }));
     expect(share.lookup("f", directory).dev).toBe(directory.dev);
+    share.backend.stop();
+  });
+});
+
+describe("a bind mount below the share", () => {
+  it("is announced, and its files are not those of the tree that it shows", ({ skip }) => {
+    const share = new TestShare();
+    share.mkdir("a");
+    const [a, inner] = [share.lookup("a"), share.mkdir("inner", share.lookup("a"))];
+    writeFileSync(share.path("a/f"), "x");
+    if (!mountedWith(share, ["--bind", share.path("a")], "b")) skip();
+    const b = share.lookup("b");
+    expect([share.attr[Attr.FLAGS], share.attr[Attr.DEV]]).toEqual([1, share.root.dev]);
+    const entries = share.list(share.root, true).map(({ name, flags, node }) => ({ name, flags, node }));
+    expect(entries).toContainEqual({ name: "b", flags: 1, node: b });
+    expect(entries).toContainEqual({ name: "a", flags: 0, node: a });
+    expect(b).not.toBe(a);
+    const f = share.lookup("f", b);
+    expect(share.attr[Attr.FLAGS]).toBe(0);
+    expect(f).not.toBe(share.lookup("f", a));
+    // What is mounted below the one is not below the other.
+    execFileSync("mount", ["-t", "tmpfs", "none", share.path("a/inner")]);
+    onTestFinished(() => {
+      spawnSync("umount", ["-l", share.path("a/inner")]);
+    });
+    expect(share.lookup("inner", b).dev).toBe(share.root.dev);
+    expect(share.lookup("inner", a).dev).not.toBe(share.root.dev);
+    expect(share.getattr(inner)).toBe(0);
+    share.backend.stop();
+  });
+
+  it("of the share itself is no second root", ({ skip }) => {
+    const share = new TestShare();
+    if (!mountedWith(share, ["--bind", share.directory], "again")) skip();
+    const again = share.lookup("again");
+    expect(again).not.toBe(share.root);
+    expect(share.attr[Attr.FLAGS]).toBe(1);
+    share.release(share.create("f", { parent: again }));
+    expect(share.lookup("f").dev).toBe(again.dev);
+    share.backend.stop();
+  });
+
+  it("may be read-only while its tree is not", ({ skip }) => {
+    const share = new TestShare();
+    share.mkdir("a");
+    writeFileSync(share.path("a/f"), "x");
+    if (!mountedWith(share, ["--bind", "-o", "ro", share.path("a")], "b")) skip();
+    const open = (directory: string) =>
+      share.backend.open(ROOT_CALLER, share.lookup("f", share.lookup(directory)), constants.O_RDWR);
+    expect(open("b")).toBe(-EROFS);
+    share.release(file(open("a")));
+    expect(open("b")).toBe(-EROFS);
     share.backend.stop();
   });
 });

@@ -1,8 +1,19 @@
-import { linkSync, mkdirSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Attr } from "../../../src/vfs/attributes.js";
 import { ENOENT, ESTALE } from "../../../src/vfs/errno.js";
 import { node, openDescriptors, ROOT_CALLER, TestShare } from "./share.js";
+
+const TMPFS_MAGIC = 0x01021994;
 
 function lazy(share: TestShare, name: string) {
   const entry = share.list(share.root, true).find((listed) => listed.name === name);
@@ -137,13 +148,26 @@ describe("lazy nodes", () => {
 
   it("are dropped with their last name when nobody can use them", () => {
     const share = new TestShare();
-    writeFileSync(share.path("a"), "x");
+    writeFileSync(share.path("a"), "");
     const before = openDescriptors();
     const a = lazy(share, "a");
     expect(share.unlink("a")).toBe(0);
     expect(openDescriptors()).toBe(before);
     expect(share.getattr(a)).toBe(-ESTALE);
     share.backend.forget(a);
+  });
+
+  it("of a file with data on a disk keep a descriptor, which is closed some time after", async ({ skip }) => {
+    const share = new TestShare();
+    if (statfsSync(share.directory).type === TMPFS_MAGIC) skip();
+    writeFileSync(share.path("a"), "x".repeat(1 << 20));
+    const before = openDescriptors();
+    const a = lazy(share, "a");
+    expect(share.unlink("a")).toBe(0);
+    expect([share.getattr(a), share.attr[Attr.NLINK]]).toEqual([0, 0]);
+    share.backend.forget(a);
+    await expect.poll(openDescriptors).toBe(before);
+    expect(share.getattr(a)).toBe(-ESTALE);
   });
 
   it("stay usable when unlink fails", () => {

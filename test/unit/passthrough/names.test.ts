@@ -148,7 +148,7 @@ describe("rename", () => {
   itAsRoot("with WHITEOUT leaves a whiteout behind and replaces what was there", ({ skip }) => {
     const share = new TestShare();
     writeFileSync(share.path("a"), "a");
-    writeFileSync(share.path("b"), "b");
+    writeFileSync(share.path("b"), "");
     const [a, b] = ["a", "b"].map((name) =>
       node(share.list(share.root, true).find((entry) => entry.name === name)?.node ?? -1),
     );

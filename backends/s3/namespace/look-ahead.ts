@@ -18,7 +18,8 @@ export interface Positions {
 export class LookAhead {
   readonly #firstWindow: number;
   readonly #maxWindow: number;
-  #last = -1;
+  /** Who begins with the first entry goes through in order. */
+  #last = -NEAR;
   #end = 0;
   #window = 0;
   #scattered = 0;

@@ -331,7 +331,8 @@ export function describeStore({ name, start, features }: ServerTraits): void {
       await store.remove(key);
       const names = Object.keys(before) as (keyof typeof before)[];
       const spent = names.filter((each) => store.counts[each] > before[each]);
-      expect(spent).toEqual(["head", "get", "list", "put", "delete"]);
+      // Where the machine is slow, something may have been asked twice.
+      expect(spent.filter((each) => each !== "hedges")).toEqual(["head", "get", "list", "put", "delete"]);
     });
   });
 }

@@ -7,6 +7,9 @@ const PATTERN_BYTES = 1 << 20;
 
 /** The bytes of an object or of a part: pieces that copies share, never changed. */
 export class Data {
+  /** @type {Buffer | undefined} */
+  #md5;
+
   /** @param {readonly Piece[]} pieces */
   constructor(pieces) {
     this.pieces = pieces;
@@ -26,7 +29,9 @@ export class Data {
    * @param {number} size In bytes.
    */
   static synthetic(size) {
-    return new Data(size === 0 ? [] : [{ buffer: pattern(), length: size }]);
+    const known = synthetics.get(size) ?? new Data(size === 0 ? [] : [{ buffer: pattern(), length: size }]);
+    synthetics.set(size, known);
+    return known;
   }
 
   /** @param {readonly Data[]} parts */
@@ -59,16 +64,23 @@ export class Data {
    * @param {number} end
    */
   slice(start, end) {
+    if (this === synthetics.get(this.size) && start % PATTERN_BYTES === 0) return Data.synthetic(end - start);
     return Data.from([...this.read(start, end)]);
   }
 
   /** @returns {Buffer} MD5. */
   md5() {
-    const hash = createHash("md5");
-    for (const chunk of this.read()) hash.update(chunk);
-    return hash.digest();
+    if (this.#md5 === undefined) {
+      const hash = createHash("md5");
+      for (const chunk of this.read()) hash.update(chunk);
+      this.#md5 = hash.digest();
+    }
+    return this.#md5;
   }
 }
+
+/** By size: an object of many gigabytes is hashed once. @type {Map<number, Data>} */
+const synthetics = new Map();
 
 /** @type {Buffer | undefined} */
 let patternBuffer;

@@ -12,6 +12,8 @@ namespace gateway {
 namespace {
 
 constexpr uint64_t kSliceNs = 150'000;
+// A look at the rings takes a microsecond at most: who did not come back sooner was preempted.
+constexpr uint64_t kPreemptedNs = 40'000;
 
 void Relax() noexcept {
 #if defined(__x86_64__)
@@ -31,9 +33,17 @@ uint64_t SpinControl::Window() noexcept {
   return window_ns_;
 }
 
-void SpinControl::Record(bool found_work) noexcept {
-  if (found_work) {
+void SpinControl::Record(Outcome outcome) noexcept {
+  if (outcome == Outcome::kPreempted) {
+    preemptions_ = std::min(preemptions_ + 1, kMostPreemptions);
+    to_skip_ = 1u << preemptions_;
+    return;
+  }
+  if (outcome == Outcome::kWork) {
     misses_ = 0;
+    if (preemptions_ > 0 && ++hits_ % kHitsForEachPreemption == 0) {
+      --preemptions_;
+    }
     return;
   }
   ++misses_;
@@ -159,9 +169,11 @@ bool Lane::RunUntilQuiet(uint64_t slice_end_ns) {
       pool_->DrainCompletions();
     } else {
       const uint64_t window = spin_.Window();
-      found = window > 0 && WaitForWork(window);
+      found = false;
       if (window > 0) {
-        spin_.Record(found);
+        const SpinControl::Outcome outcome = WaitForWork(window);
+        spin_.Record(outcome);
+        found = outcome != SpinControl::Outcome::kNothing;
       }
     }
     if (found && uv_hrtime() >= slice_end_ns) {
@@ -171,17 +183,22 @@ bool Lane::RunUntilQuiet(uint64_t slice_end_ns) {
   return !closed_ && device_->EnableKicks();
 }
 
-bool Lane::WaitForWork(uint64_t window_ns) const noexcept {
-  const uint64_t end = uv_hrtime() + window_ns;
+SpinControl::Outcome Lane::WaitForWork(uint64_t window_ns) const noexcept {
+  using enum SpinControl::Outcome;
+  uint64_t now = uv_hrtime();
+  const uint64_t end = now + window_ns;
+  bool found = false;
   do {
-    for (int i = 0; i < 16; ++i) {
-      if (device_->HasWork() || pool_->HasCompletions()) {
-        return true;
-      }
+    for (int i = 0; i < 16 && !found; ++i) {
+      found = device_->HasWork() || pool_->HasCompletions();
       Relax();
     }
-  } while (uv_hrtime() < end);
-  return false;
+    const uint64_t before = std::exchange(now, uv_hrtime());
+    if (now - before > kPreemptedNs) {
+      return kPreempted;
+    }
+  } while (!found && now < end);
+  return found ? kWork : kNothing;
 }
 
 void Lane::RunBatch(uint32_t count) {

@@ -20,21 +20,29 @@ namespace gateway {
 
 // Decides when polling for more work pays. A ping-pong guest comes back within its own wake-up
 // time; a guest that does something else does not, and polling would only take its processor away.
+// So would it where threads outnumber processors, which shows as polling that is preempted.
 class SpinControl {
  public:
+  enum class Outcome { kWork, kNothing, kPreempted };
+
   explicit SpinControl(uint64_t window_ns) noexcept : window_ns_(window_ns) {}
 
   // How long to poll now; 0: not at all.
   [[nodiscard]] uint64_t Window() noexcept;
   // What the last window brought.
-  void Record(bool found_work) noexcept;
+  void Record(Outcome outcome) noexcept;
 
  private:
   static constexpr uint32_t kFreeMisses = 8;
   static constexpr uint32_t kMostSkipped = 64;
+  static constexpr uint32_t kMostPreemptions = 12;
+  static constexpr uint32_t kHitsForEachPreemption = 1024;
 
   const uint64_t window_ns_;
   uint32_t misses_ = 0;
+  // Fewer again as windows end with work: how crowded the processors are.
+  uint32_t preemptions_ = 0;
+  uint32_t hits_ = 0;
   uint32_t to_skip_ = 0;
 };
 
@@ -73,7 +81,7 @@ class Lane final : public Device::Host {
   void RunSlice();
   // Takes what there is for as long as a slice lasts. True when the lane should stay awake.
   [[nodiscard]] bool RunUntilQuiet(uint64_t slice_end_ns);
-  [[nodiscard]] bool WaitForWork(uint64_t window_ns) const noexcept;
+  [[nodiscard]] SpinControl::Outcome WaitForWork(uint64_t window_ns) const noexcept;
   void SetHot(bool hot) noexcept;
   void DeliverEvents();
   void CallJs(napi_ref function, uint32_t first, uint32_t second, int count);

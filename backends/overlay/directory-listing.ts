@@ -1,7 +1,7 @@
 import { Attr, type AttrRecord, S_IFDIR } from "../../src/vfs/attributes.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Status } from "../../src/vfs/errno.js";
-import { type Caller, VfsHandle } from "../../src/vfs/node.js";
+import { type Caller, VfsHandle, type VfsNode } from "../../src/vfs/node.js";
 import { releaseSeen } from "./directory-entries.js";
 import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
@@ -21,6 +21,8 @@ const DOT_DOT_OFFSET = 2;
 /** An open directory, with what it held when it was opened or read from its start. */
 export class OverlayDirectoryHandle extends VfsHandle {
   declare readonly node: OverlayNode;
+  /** open(2) flags. */
+  readonly flags: number;
   entries: readonly MergedEntry[] | undefined;
   /** Entries of lower layers that were listed with attributes and not given to the guest yet. */
   readonly seen: SeenEntries = new Map();
@@ -28,6 +30,11 @@ export class OverlayDirectoryHandle extends VfsHandle {
   seenAt = 0;
   /** Where one layer alone has entries to show, the layer's open directory. */
   pure: PureListing | undefined;
+
+  constructor(node: VfsNode, flags: number) {
+    super(node);
+    this.flags = flags;
+  }
 }
 
 /** Lets go of what a listing has of the layers. */
@@ -51,7 +58,7 @@ export function* readDirectory(
   const { node } = handle;
   if (sink.offset === 0 || (handle.entries === undefined && handle.pure === undefined)) {
     yield* endListing(handle);
-    handle.pure = yield* openPure(overlay, node);
+    handle.pure = yield* openPure(overlay, node, handle.flags);
   }
   if (handle.pure !== undefined) {
     return yield* listPure(overlay, handle.pure, caller, node, sink);

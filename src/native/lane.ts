@@ -139,6 +139,7 @@ interface LaneBinding {
     arena: object,
     file: number,
     append: boolean,
+    keepAtime: boolean,
   ): void;
   bindPartial(
     handle: number,
@@ -310,8 +311,11 @@ export class Lane {
     } else if (file.kind === "partial") {
       this.#binding.bindPartial(index, generation, nodeLow, nodeHigh, openFlags, file.file);
     } else {
-      const { arena, append } = file;
-      this.#binding.bindArena(index, generation, nodeLow, nodeHigh, openFlags, arena, file.file, append);
+      const { arena, append, keepAtime } = file;
+      this.#binding.bindArena(
+        ...([index, generation, nodeLow, nodeHigh, openFlags] as const),
+        ...([arena, file.file, append, keepAtime] as const),
+      );
     }
   }
 

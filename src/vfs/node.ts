@@ -43,8 +43,17 @@ export abstract class VfsHandle {
 export type BoundFile =
   /** A descriptor. Native code takes it over and closes it after release, when no I/O is in flight. */
   | { readonly kind: "descriptor"; readonly fd: number }
-  /** A file of a memory arena, by the native arena object and the file's number in it. */
-  | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean }
+  /**
+   * A file of a memory arena, by the native arena object and the file's number in it; `append` and `keepAtime` as
+   * O_APPEND and O_NOATIME of open(2).
+   */
+  | {
+      readonly kind: "arena";
+      readonly arena: object;
+      readonly file: number;
+      readonly append: boolean;
+      readonly keepAtime: boolean;
+    }
   /**
    * A file for reading that is there in part, by its native object: reads of what is not there come to the backend, as
    * if there were no bound file.

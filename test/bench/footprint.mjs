@@ -3,7 +3,8 @@
 // memory for each file that a guest knows and during a large copy, and how long others wait for a file system that
 // hangs. Mounts shares on this host (root).
 //
-//   npm run bench -- footprint [--files 1000000] [--copy-mib 2048] [--idle-seconds 60] [--json FILE]
+//   npm run bench -- footprint [--parts start,idle,copy,files,hang] [--files 1000000] [--copy-mib 2048]
+//                              [--idle-seconds 60] [--json FILE]
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -272,6 +273,7 @@ export async function run(args) {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      parts: { type: "string", default: "start,idle,copy,files,hang" },
       files: { type: "string", default: "1000000" },
       "copy-mib": { type: "string", default: "2048" },
       "idle-seconds": { type: "string", default: "60" },
@@ -284,13 +286,14 @@ export async function run(args) {
   mkdirSync(shared);
   mkdirSync(place);
   try {
-    const rows = await start(base);
+    const parts = values.parts.split(",");
+    const rows = parts.includes("start") ? await start(base) : [];
     const server = await new MountedServer(place, ["--shared-dir", shared]).mounted();
-    rows.push(...(await idle(server, Number(values["idle-seconds"]))));
-    rows.push(...(await copy(server, Number(values["copy-mib"]))));
-    rows.push(...(await knownFiles(server, shared, Number(values.files))));
+    if (parts.includes("idle")) rows.push(...(await idle(server, Number(values["idle-seconds"]))));
+    if (parts.includes("copy")) rows.push(...(await copy(server, Number(values["copy-mib"]))));
+    if (parts.includes("files")) rows.push(...(await knownFiles(server, shared, Number(values.files))));
     await server.close();
-    rows.push(...(await hang(base)));
+    if (parts.includes("hang")) rows.push(...(await hang(base)));
     for (const { what, value, target } of rows)
       console.log(`${what.padEnd(68)} ${value} (target: ${target})`);
     if (values.json !== undefined) keepFootprint(values.json, rows);

@@ -34,24 +34,32 @@ function keyOf({ setting }) {
   return `${setting.depth}${setting.wait}`;
 }
 
+/** Whether processor time says something: who is polled polls as well. @param {import("./plans.mjs").Setting} setting */
+function hasCpu({ wait }) {
+  return wait === "event";
+}
+
 /** @param {import("./plans.mjs").Setting["row"]} row */
 function classTable(row) {
   const columns = classRuns(row);
-  const head = columns.map(({ setting }) => `depth ${setting.depth}, ${setting.wait} | CPU`);
+  const head = columns.map(
+    ({ setting }) => `depth ${setting.depth}, ${setting.wait}${hasCpu(setting) ? " | CPU" : ""}`,
+  );
   const ops = [...new Set(columns.flatMap(({ classes }) => classes.map(({ op }) => op)))];
   const lines = ops.map((op) => {
     const cells = columns.map(({ setting, classes }) => {
       const summary = classes.find((each) => each.op === op);
       const ratio = summary === undefined ? null : ratioToFastest(summary);
-      if (ratio === null) return "– | –";
+      const cpu = (/** @type {string} */ text) => (hasCpu(setting) ? ` | ${text}` : "");
+      if (ratio === null) return `–${cpu("–")}`;
       const target = targetOf(setting, op);
       const short = target !== undefined && ratio.speed < target ? ` (of ${target})` : "";
       const speed = short === "" ? `**${ratio.speed.toFixed(2)}**` : `${ratio.speed.toFixed(2)}${short}`;
-      return `${speed} ${ratio.least.toFixed(2)}–${ratio.most.toFixed(2)} | ${ratio.cpu.toFixed(2)}`;
+      return `${speed} ${ratio.least.toFixed(2)}–${ratio.most.toFixed(2)}${cpu(ratio.cpu.toFixed(2))}`;
     });
     return `| ${op} | ${cells.join(" | ")} |`;
   });
-  const rule = columns.map(() => "--- | ---");
+  const rule = columns.map(({ setting }) => (hasCpu(setting) ? "--- | ---" : "---"));
   return [`| class | ${head.join(" | ")} |`, `| --- | ${rule.join(" | ")} |`, ...lines].join("\n");
 }
 
@@ -74,6 +82,17 @@ function figuresTable({ setting, servers, classes }) {
     `| --- | ${rule.join(" | ")} |`,
     ...lines,
   ].join("\n");
+}
+
+/** @param {import("./results.mjs").GuestResults} guest */
+function guestTable({ servers, rows }) {
+  const lines = rows.map(
+    ({ op, ratios }) => `| ${op} | ${ratios.map((ratio) => ratio.toFixed(2)).join(" | ")} |`,
+  );
+  const head = servers.slice(1).map((name) => `against ${name}`);
+  return [`| class | ${head.join(" | ")} |`, `| --- | ${head.map(() => "---").join(" | ")} |`, ...lines].join(
+    "\n",
+  );
 }
 
 function ratioPlots() {
@@ -182,6 +201,7 @@ for (const row of /** @type {const} */ (["tmpfs", "disk", "memory"])) {
 const { footprint = [] } = results;
 const rows = footprint.map(({ what, value, target }) => `| ${what} | ${value} | ${target} |`);
 page = fill(page, "footprint", ["| | measured | target |", "| --- | --- | --- |", ...rows].join("\n"));
+if (results.guest !== undefined) page = fill(page, "guest", guestTable(results.guest));
 const detailed = classRuns("tmpfs");
 page = fill(page, "figures", detailed.map(figuresTable).join("\n\n"));
 page = fill(page, "machine", `Machine: ${results.machine}. Two processors, shared by server and driver.`);

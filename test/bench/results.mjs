@@ -40,9 +40,17 @@ export function keepRun(path, run) {
   }));
 }
 
-/** @param {string} path @param {import("./footprint.mjs").Row[]} footprint */
-export function keepFootprint(path, footprint) {
-  update(path, () => ({ footprint }));
+/** Adds rows, in place of earlier ones. @param {string} path @param {import("./footprint.mjs").Row[]} rows */
+export function keepFootprint(path, rows) {
+  update(path, ({ footprint = [] }) => {
+    const added = new Map(rows.map((row) => [row.what, row]));
+    const kept = footprint.map((row) => {
+      const newer = added.get(row.what);
+      added.delete(row.what);
+      return newer ?? row;
+    });
+    return { footprint: [...kept, ...added.values()] };
+  });
 }
 
 /** @param {string} path @param {GuestResults} guest */

@@ -12,7 +12,7 @@ const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
-const O_NOATIME = 0o1000000;
+export const O_NOATIME = 0o1000000;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const FALLOC_FL_KEEP_SIZE = 1;
@@ -50,10 +50,17 @@ export function openFile(
     clearPrivileges(store, node, caller.clearsPrivileges);
   }
   const handle = new MemoryFileHandle(node, flags);
-  // Native code updates atime, so it cannot serve O_NOATIME, and keeps the capabilities of what it writes.
-  const isServedHere = (flags & O_NOATIME) !== 0 || (!reads && hasCapabilities(node));
+  // Native code keeps the capabilities of what it writes.
+  const isServedHere = !reads && hasCapabilities(node);
   if (file !== NO_FILE && !isServedHere) {
-    handle.boundFile = { kind: "arena", arena: store.arena, file, append: (flags & O_APPEND) !== 0 };
+    const append = (flags & O_APPEND) !== 0;
+    handle.boundFile = {
+      kind: "arena",
+      arena: store.arena,
+      file,
+      append,
+      keepAtime: (flags & O_NOATIME) !== 0,
+    };
   }
   node.openCount++;
   return handle;

@@ -24,6 +24,29 @@ const XFLAGS: readonly (readonly [flag: number, xflag: number])[] = [
   [FS_NODUMP_FL, 0x80],
 ];
 
+/** Flags as archives spell them (star, libarchive); each first name is the one that is written. */
+const FLAG_NAMES: readonly (readonly [flag: number, names: readonly string[]])[] = [
+  [FS_IMMUTABLE_FL, ["schg", "schange", "simmutable", "uchg"]],
+  [FS_APPEND_FL, ["sappnd", "sappend", "uappnd"]],
+  [FS_NODUMP_FL, ["nodump"]],
+];
+
+/** A node's flags as names, separated by commas. */
+export function namesOfFlags(flags: number): string {
+  return FLAG_NAMES.filter(([flag]) => (flags & flag) !== 0)
+    .map(([, [name]]) => name)
+    .join(",");
+}
+
+/** The flags of such a list; names of what a share does not have are passed over. */
+export function flagsOfNames(names: string): number {
+  const given = new Set(names.split(","));
+  return FLAG_NAMES.reduce(
+    (sum, [flag, known]) => sum | (known.some((name) => given.has(name)) ? flag : 0),
+    0,
+  );
+}
+
 /** Mode, owner, given times and extended attributes may change. */
 export function mayChangeAttributes(node: MemoryNode): boolean {
   return (node.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) === 0;

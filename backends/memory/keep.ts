@@ -51,10 +51,7 @@ export function checkSavePath(path: string): void {
 export async function saveTree(tree: MemoryTree, path: string, logger: Logger | undefined): Promise<void> {
   const progress = new Progress(logger, `saving to ${path}`);
   try {
-    const skipped = await saveToTar(tree.store, tree.root, path, progress);
-    if (skipped > 0) {
-      logger?.warn(`saving to ${path}: ${skipped} sockets are left out, archives have none`);
-    }
+    await saveToTar(tree.store, tree.root, path, progress);
   } catch (err) {
     throw failure("--save", path, err);
   }

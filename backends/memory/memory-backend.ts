@@ -23,7 +23,7 @@ import {
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { changeAttributes, checkAccess } from "./change-attributes.js";
-import { allocate, copyRange, openFile, readFile, seek, writeFile } from "./file-data.js";
+import { allocate, copyRange, O_NOATIME, openFile, readFile, seek, writeFile } from "./file-data.js";
 import { inodeIoctl } from "./inode-flags.js";
 import { checkSavePath, saveTree, seedTree } from "./keep.js";
 import {
@@ -333,16 +333,16 @@ export class MemoryBackend extends Backend {
     return 0;
   }
 
-  override opendir(_caller: Caller, node: VfsNode): Result<VfsHandle> {
+  override opendir(_caller: Caller, node: VfsNode, flags = 0): Result<VfsHandle> {
     if (!(node instanceof DirectoryNode)) {
       return -ENOTDIR;
     }
     node.openCount++;
-    return new MemoryDirectoryHandle(node);
+    return new MemoryDirectoryHandle(node, (flags & O_NOATIME) !== 0);
   }
 
   override readdir(_caller: Caller, handle: VfsHandle, sink: DirectoryBuffer): Status {
-    return fillDirectory(this.#store, (handle as MemoryDirectoryHandle).node, sink, this.#scratch);
+    return fillDirectory(this.#store, handle as MemoryDirectoryHandle, sink, this.#scratch);
   }
 
   override releasedir(handle: VfsHandle): void {

@@ -104,9 +104,12 @@ export class MemoryFileHandle extends VfsHandle {
 /** An open directory: reading goes by offsets, so it has no state of its own. */
 export class MemoryDirectoryHandle extends VfsHandle {
   override readonly node: DirectoryNode;
+  /** O_NOATIME */
+  readonly keepsAtime: boolean;
 
-  constructor(node: DirectoryNode) {
+  constructor(node: DirectoryNode, keepsAtime: boolean) {
     super(node);
     this.node = node;
+    this.keepsAtime = keepsAtime;
   }
 }

@@ -4,6 +4,7 @@ import { ENOSPC, type Result, type Status } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Caller } from "../../src/vfs/node.js";
 import { ACCESS_ACL, DEFAULT_ACL } from "./acl.js";
+import { flagsOfNames } from "./inode-flags.js";
 import { type DirectoryNode, FileNode, type MemoryNode, NO_FILE } from "./nodes.js";
 import type { MemoryTree } from "./tree.js";
 import { highHalf, lowHalf } from "./words.js";
@@ -21,6 +22,8 @@ export interface PlantAttributes {
   /** As mtime when undefined. */
   readonly atime: { readonly seconds: number; readonly nanoseconds: number } | undefined;
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** What chattr(1) has set, as names; none unless given. */
+  readonly fileFlags?: string | undefined;
 }
 
 const GARDENER: Caller = {
@@ -63,6 +66,8 @@ export class Planter {
   readonly tree: MemoryTree;
   /** Times of directories change while they are filled, so they are set last. */
   readonly #directories = new Map<DirectoryNode, PlantAttributes>();
+  /** Flags that keep files from being changed or linked, and directories from being filled: set last, too. */
+  readonly #flags = new Map<MemoryNode, number>();
 
   constructor(tree: MemoryTree) {
     this.tree = tree;
@@ -150,6 +155,10 @@ export class Planter {
         throw noSpace(this.tree);
       }
     }
+    const flags = flagsOfNames(attributes.fileFlags ?? "");
+    if (flags !== 0) {
+      this.#flags.set(node, flags);
+    }
     if ((node.mode & ~0o7777) === S_IFDIR) {
       this.#directories.set(node as DirectoryNode, attributes);
     } else {
@@ -162,7 +171,11 @@ export class Planter {
     for (const [directory, attributes] of this.#directories) {
       this.#setTimes(directory, attributes);
     }
+    for (const [node, flags] of this.#flags) {
+      node.flags = flags;
+    }
     this.#directories.clear();
+    this.#flags.clear();
   }
 
   #keeps(name: string, value: Uint8Array): boolean {

@@ -2,7 +2,7 @@ import type { AttrRecord } from "../../src/vfs/attributes.js";
 import { S_IFDIR } from "../../src/vfs/attributes.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Status } from "../../src/vfs/errno.js";
-import type { DirectoryNode } from "./nodes.js";
+import type { MemoryDirectoryHandle } from "./nodes.js";
 import type { MemoryStore } from "./store.js";
 import { highWord, lowWord } from "./words.js";
 
@@ -17,7 +17,7 @@ function addDot(sink: DirectoryBuffer, name: string, ino: number, offset: number
 /** readdir and readdirplus. `scratch` holds one entry's attributes at a time. -ENOENT after rmdir. */
 export function fillDirectory(
   store: MemoryStore,
-  directory: DirectoryNode,
+  { node: directory, keepsAtime }: MemoryDirectoryHandle,
   sink: DirectoryBuffer,
   scratch: AttrRecord,
 ): Status {
@@ -38,6 +38,8 @@ export function fillDirectory(
     store.fillAttributes(node, scratch);
     return sink.add(entry.name, low, high, type, entry.offset, node, scratch);
   });
-  store.touchRead(directory);
+  if (!keepsAtime) {
+    store.touchRead(directory);
+  }
   return 0;
 }

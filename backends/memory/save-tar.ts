@@ -3,7 +3,8 @@ import { ArenaWord } from "../../src/native/arena.js";
 import { writeArchive } from "../../src/tar/archive-file.js";
 import type { TarEntry, TarEntryType, TarExtent } from "../../src/tar/entry.js";
 import { type TarSink, TarWriter } from "../../src/tar/writer.js";
-import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT } from "../../src/vfs/attributes.js";
+import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK } from "../../src/vfs/attributes.js";
+import { namesOfFlags } from "./inode-flags.js";
 import { DirectoryNode, FileNode, type MemoryNode, NO_FILE, SpecialNode, SymlinkNode } from "./nodes.js";
 import type { Progress } from "./progress.js";
 import { type MemoryStore, nodeTimes } from "./store.js";
@@ -20,6 +21,7 @@ const SPECIAL_TYPES: ReadonlyMap<number, TarEntryType> = new Map([
   [S_IFCHR, "character"],
   [S_IFBLK, "block"],
   [S_IFIFO, "fifo"],
+  [S_IFSOCK, "socket"],
 ]);
 
 /** A 64-bit number that the arena left in its words. */
@@ -50,14 +52,14 @@ function extentsOf(store: MemoryStore, node: FileNode, size: bigint): TarExtent[
   return size === 0n || extents[0]?.length === size ? undefined : extents;
 }
 
-function typeOf(node: MemoryNode): TarEntryType | undefined {
+function typeOf(node: MemoryNode): TarEntryType {
   if (node instanceof DirectoryNode) {
     return "directory";
   }
   if (node instanceof SymlinkNode) {
     return "symlink";
   }
-  return node instanceof FileNode ? "file" : SPECIAL_TYPES.get(node.mode & S_IFMT);
+  return SPECIAL_TYPES.get(node.mode & S_IFMT) ?? "file";
 }
 
 /** A directory whose entries are being written. */
@@ -82,8 +84,6 @@ class TreeWriter {
   readonly #linked = new Map<MemoryNode, string>();
   readonly #buffer = Buffer.alloc(CHUNK_BYTES);
   #entries = 0;
-  /** Sockets, which archives do not have. */
-  skipped = 0;
 
   constructor(store: MemoryStore, sink: TarSink, progress: Progress) {
     this.#store = store;
@@ -115,10 +115,6 @@ class TreeWriter {
   async #writeEntry(node: MemoryNode, path: string): Promise<void> {
     const first = this.#linked.get(node);
     const type = first === undefined ? typeOf(node) : "link";
-    if (type === undefined) {
-      this.skipped++;
-      return;
-    }
     if (first === undefined && node.nlink > 1 && !(node instanceof DirectoryNode)) {
       this.#linked.set(node, path);
     }
@@ -150,6 +146,7 @@ class TreeWriter {
       major: (rdev >>> 8) & 0xfff,
       minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
       xattrs: type === "link" ? NO_XATTRS : (node.xattrs ?? NO_XATTRS),
+      fileFlags: type === "link" ? "" : namesOfFlags(node.flags),
       size,
       extents: isFile ? extentsOf(this.#store, node, size) : undefined,
     };
@@ -177,7 +174,6 @@ class TreeWriter {
 /**
  * Saves a share as a tar archive, compressed when the name ends in .gz or .tgz. The archive appears under
  * its name complete, and readable by its owner alone, or not at all.
- * @returns how many sockets were left out
  * @throws a system error
  */
 export async function saveToTar(
@@ -185,12 +181,6 @@ export async function saveToTar(
   root: DirectoryNode,
   path: string,
   progress: Progress,
-): Promise<number> {
-  let skipped = 0;
-  await writeArchive(path, async (sink) => {
-    const tree = new TreeWriter(store, sink, progress);
-    await tree.writeAll(root);
-    skipped = tree.skipped;
-  });
-  return skipped;
+): Promise<void> {
+  await writeArchive(path, (sink) => new TreeWriter(store, sink, progress).writeAll(root));
 }

@@ -1,7 +1,7 @@
 import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Result, type Status } from "../../src/vfs/errno.js";
-import { type Caller, VfsHandle } from "../../src/vfs/node.js";
+import { type Caller, VfsHandle, type VfsNode } from "../../src/vfs/node.js";
 import { type DirectoryEntry, readEntries } from "./directory-entries.js";
 import { attrRecord, type LayerNode, OVERLAY } from "./layers.js";
 import { isWhiteout, lookup, MARKER_PREFIX } from "./lookup.js";
@@ -18,9 +18,16 @@ const DOT_DOT_OFFSET = 2;
 /** An open directory, with what it held when it was opened or read from its start. */
 export class OverlayDirectoryHandle extends VfsHandle {
   declare readonly node: OverlayNode;
+  /** open(2) flags. */
+  readonly flags: number;
   entries: readonly DirectoryEntry[] | undefined;
   /** Where one layer alone has entries to show, the layer's open directory. */
   pure: PureListing | undefined;
+
+  constructor(node: VfsNode, flags: number) {
+    super(node);
+    this.flags = flags;
+  }
 }
 
 /** What a directory shows: the entries of all its layers, those on top hiding those below. */
@@ -99,7 +106,7 @@ export function* readDirectory(
   const { node } = handle;
   if (sink.offset === 0 || (handle.entries === undefined && handle.pure === undefined)) {
     yield* closePure(handle);
-    handle.pure = yield* openPure(overlay, node);
+    handle.pure = yield* openPure(overlay, node, handle.flags);
   }
   if (handle.pure !== undefined) {
     return yield* listPure(overlay, handle.pure, caller, node, sink);

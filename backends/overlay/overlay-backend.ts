@@ -280,8 +280,8 @@ export class OverlayBackend extends XattrOperations {
     return run(createTemporary(this.overlay, caller, parent as OverlayNode, flags, mode, out));
   }
 
-  override opendir(_caller: Caller, node: VfsNode): Result<VfsHandle> {
-    return (node as OverlayNode).isDirectory ? new OverlayDirectoryHandle(node) : -ENOTDIR;
+  override opendir(_caller: Caller, node: VfsNode, flags = 0): Result<VfsHandle> {
+    return (node as OverlayNode).isDirectory ? new OverlayDirectoryHandle(node, flags) : -ENOTDIR;
   }
 
   override syncfs(_node: VfsNode): Awaitable<Status> {

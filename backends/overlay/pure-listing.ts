@@ -28,7 +28,11 @@ export interface PureListing {
 }
 
 /** Opens a directory in its only layer; undefined when its entries have to be looked at one by one. */
-export function* openPure(overlay: Overlay, node: OverlayNode): Steps<PureListing | undefined> {
+export function* openPure(
+  overlay: Overlay,
+  node: OverlayNode,
+  flags: number,
+): Steps<PureListing | undefined> {
   const { upper } = overlay;
   if (node.isMerged) {
     return undefined;
@@ -44,7 +48,7 @@ export function* openPure(overlay: Overlay, node: OverlayNode): Steps<PureListin
   if ((yield* wait(layer.backend.getattr(OVERLAY, directory, undefined, attr))) < 0) {
     return undefined;
   }
-  const handle = yield* wait(layer.backend.opendir(OVERLAY, directory));
+  const handle = yield* wait(layer.backend.opendir(OVERLAY, directory, flags));
   if (typeof handle === "number") {
     return undefined;
   }

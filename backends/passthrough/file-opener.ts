@@ -16,7 +16,7 @@ import type { NodeTable } from "./node-table.js";
 import { type HostFlags, hostFlags } from "./open-flags.js";
 import { maskedMode } from "./umask.js";
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_TRUNC } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOATIME, O_RDONLY, O_TRUNC } = constants;
 /** O_TMPFILE, its O_DIRECTORY included. */
 const TMPFILE = 0o20000000 | O_DIRECTORY;
 /** How often the host may delete a file between our finding it and opening it. */
@@ -101,7 +101,7 @@ export class FileOpener {
     return this.#handle(node, fd, how);
   }
 
-  openDirectory(node: PassthroughNode): Awaitable<Result<DirectoryHandle>> {
+  openDirectory(node: PassthroughNode, wanted: number): Awaitable<Result<DirectoryHandle>> {
     if (!node.isDirectory) {
       return -ENOTDIR;
     }
@@ -112,7 +112,7 @@ export class FileOpener {
       this.#nodes.opened(node);
       return new DirectoryHandle(node, fd);
     };
-    const flags = O_RDONLY | O_DIRECTORY;
+    const flags = O_RDONLY | O_DIRECTORY | (wanted & O_NOATIME);
     return this.#nodes.isRemote(node)
       ? this.#nodes.openSlowly(node, flags).then(opened)
       : opened(this.#nodes.open(node, flags));

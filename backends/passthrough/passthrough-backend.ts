@@ -369,8 +369,8 @@ export class PassthroughBackend extends HandleOperations {
     return status;
   }
 
-  override opendir(_caller: Caller, node: PassthroughNode): Awaitable<Result<DirectoryHandle>> {
-    return this.#opener.openDirectory(node);
+  override opendir(_caller: Caller, node: PassthroughNode, flags = 0): Awaitable<Result<DirectoryHandle>> {
+    return this.#opener.openDirectory(node, flags);
   }
 
   override syncfs(_node: PassthroughNode): Awaitable<Status> {

@@ -220,8 +220,9 @@ int Arena::Truncate(ArenaFile& file, uint64_t size) {
   return 0;
 }
 
-BoundArenaFile::BoundArenaFile(std::shared_ptr<Arena> arena, ArenaFile& file, bool append) noexcept
-    : arena_(std::move(arena)), file_(file), append_(append) {
+BoundArenaFile::BoundArenaFile(std::shared_ptr<Arena> arena, ArenaFile& file, bool append,
+                               bool keep_atime) noexcept
+    : arena_(std::move(arena)), file_(file), append_(append), keep_atime_(keep_atime) {
   ++file_.references;
 }
 
@@ -229,7 +230,7 @@ BoundArenaFile::~BoundArenaFile() { arena_->Unreference(file_); }
 
 ssize_t BoundArenaFile::Read(std::span<const iovec> buffers, uint64_t offset,
                              Blocking /*blocking*/) noexcept {
-  return arena_->Read(file_, buffers, offset);
+  return arena_->Read(file_, buffers, offset, keep_atime_);
 }
 
 ssize_t BoundArenaFile::Write(std::span<const iovec> buffers, uint64_t offset,

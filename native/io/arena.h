@@ -169,7 +169,8 @@ class Arena : public std::enable_shared_from_this<Arena> {
 class BoundArenaFile final : public BoundFile {
  public:
   // Takes a reference to `file`.
-  BoundArenaFile(std::shared_ptr<Arena> arena, ArenaFile& file, bool append) noexcept;
+  BoundArenaFile(std::shared_ptr<Arena> arena, ArenaFile& file, bool append,
+                 bool keep_atime) noexcept;
   // On the loop thread.
   ~BoundArenaFile() override;
 
@@ -183,6 +184,7 @@ class BoundArenaFile final : public BoundFile {
   const std::shared_ptr<Arena> arena_;
   ArenaFile& file_;
   const bool append_;
+  const bool keep_atime_;
 };
 
 }  // namespace gateway

@@ -19,7 +19,7 @@ void RegisterSocket(Napi::Env env, Napi::Object exports);
 // The bound file for file number `file` of a JavaScript Arena object, or null with a pending
 // JavaScript exception when `object` is no arena or has no such file.
 std::shared_ptr<BoundFile> BindArenaFile(Napi::Env env, Napi::Value object, uint32_t file,
-                                         bool append);
+                                         bool append, bool keep_atime);
 
 }  // namespace gateway
 

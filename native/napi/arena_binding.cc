@@ -377,7 +377,7 @@ void RegisterArena(Napi::Env env, Napi::Object exports) {
 }
 
 std::shared_ptr<BoundFile> BindArenaFile(Napi::Env env, Napi::Value object, uint32_t file,
-                                         bool append) {
+                                         bool append, bool keep_atime) {
   bool tagged = false;
   void* data = nullptr;
   if (object.IsObject()) {
@@ -393,7 +393,7 @@ std::shared_ptr<BoundFile> BindArenaFile(Napi::Env env, Napi::Value object, uint
     Napi::RangeError::New(env, "no such file in the arena").ThrowAsJavaScriptException();
     return nullptr;
   }
-  return std::make_shared<BoundArenaFile>(arena, *found, append);
+  return std::make_shared<BoundArenaFile>(arena, *found, append, keep_atime);
 }
 
 }  // namespace gateway

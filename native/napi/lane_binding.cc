@@ -231,11 +231,12 @@ napi_value BindDescriptor(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// bindArena(handle, generation, nodeIdLow, nodeIdHigh, accessMode, arena, file, append)
+// bindArena(handle, generation, nodeIdLow, nodeIdHigh, accessMode, arena, file, append, keepAtime)
 napi_value BindArena(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  std::shared_ptr<BoundFile> file = BindArenaFile(env, Napi::Value(env, arguments.value(5)),
-                                                  arguments.Uint32(6), arguments.Bool(7));
+  std::shared_ptr<BoundFile> file =
+      BindArenaFile(env, Napi::Value(env, arguments.value(5)), arguments.Uint32(6),
+                    arguments.Bool(7), arguments.Bool(8));
   if (file != nullptr) {
     BindFile(arguments, std::move(file));
   }

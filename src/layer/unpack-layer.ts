@@ -181,6 +181,7 @@ export class LayerUnpacker {
         }
         break;
       case "link":
+      case "socket":
         return;
     }
     this.#withFile(parent, name, (file) => layer.setAttributes(file.fd, entry.type, entry, name));

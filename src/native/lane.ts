@@ -139,6 +139,7 @@ interface LaneBinding {
     arena: object,
     file: number,
     append: boolean,
+    keepAtime: boolean,
   ): void;
   unbind(handle: number): void;
   close(): void;
@@ -300,8 +301,11 @@ export class Lane {
     if (file.kind === "descriptor") {
       this.#binding.bindDescriptor(index, generation, nodeLow, nodeHigh, openFlags, file.fd);
     } else {
-      const { arena, append } = file;
-      this.#binding.bindArena(index, generation, nodeLow, nodeHigh, openFlags, arena, file.file, append);
+      const { arena, append, keepAtime } = file;
+      this.#binding.bindArena(
+        ...([index, generation, nodeLow, nodeHigh, openFlags] as const),
+        ...([arena, file.file, append, keepAtime] as const),
+      );
     }
   }
 

@@ -6,8 +6,16 @@ export interface TarExtent {
   readonly length: bigint;
 }
 
-/** What an entry of an archive makes. */
-export type TarEntryType = "file" | "link" | "symlink" | "character" | "block" | "directory" | "fifo";
+/** What an entry of an archive makes. Sockets are empty files to those who do not know star's `SCHILY.filetype`. */
+export type TarEntryType =
+  | "file"
+  | "link"
+  | "symlink"
+  | "character"
+  | "block"
+  | "directory"
+  | "fifo"
+  | "socket";
 
 /** One file of an archive. Names are bytes as latin1. */
 export interface TarEntry {
@@ -25,6 +33,8 @@ export interface TarEntry {
   readonly major: number;
   readonly minor: number;
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** Names of what chattr(1) has set, separated by commas, as star and libarchive spell them: "schg,nodump". */
+  readonly fileFlags?: string | undefined;
   /** Size of the file, holes included. */
   readonly size: bigint;
   /** Which parts of a file the contents are, in order, or undefined when they are all of it. */

@@ -12,6 +12,9 @@ export interface TarTime {
 }
 
 const XATTR_PREFIX = "SCHILY.xattr.";
+/** What star adds: what chattr has set, and types that headers have none for. */
+export const FILE_FLAGS_KEYWORD = "SCHILY.fflags";
+export const FILE_TYPE_KEYWORD = "SCHILY.filetype";
 const NANOSECONDS = 1_000_000_000;
 const SPACE = 0x20;
 const NEWLINE = 0x0a;

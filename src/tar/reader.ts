@@ -2,7 +2,14 @@ import { GatewayError } from "../vfs/gateway-error.js";
 import { ByteSource } from "./byte-source.js";
 import { MAX_FILE_BYTES, type TarEntry, type TarEntryType } from "./entry.js";
 import { BLOCK_BYTES, decodeHeader, type TarHeader, TarType } from "./header.js";
-import { decodePax, decodeTime, type PaxRecords, xattrsOf } from "./pax.js";
+import {
+  decodePax,
+  decodeTime,
+  FILE_FLAGS_KEYWORD,
+  FILE_TYPE_KEYWORD,
+  type PaxRecords,
+  xattrsOf,
+} from "./pax.js";
 import { readGnuSparse, readPaxSparse, type SparseMap } from "./sparse.js";
 
 /** Long names and extended headers are read as a whole. */
@@ -140,7 +147,7 @@ export class TarReader {
     if (known === undefined) {
       throw bad(`${JSON.stringify(path)}: unknown type of entry ${JSON.stringify(header.type)}`);
     }
-    const type = known === "file" && path.endsWith("/") ? "directory" : known;
+    const type = known === "file" ? typeOfFile(path, records) : known;
     const size = decimal(records, "size") ?? header.size;
     // Links may state the size of what they link to, and directories one of their own.
     this.#contents = type === "file" ? size : 0n;
@@ -158,6 +165,7 @@ export class TarReader {
       major: header.major,
       minor: header.minor,
       xattrs: xattrsOf(records),
+      fileFlags: records.get(FILE_FLAGS_KEYWORD),
       size: sparse?.realSize ?? this.#contents,
       extents: sparse?.extents,
     };
@@ -189,6 +197,14 @@ export class TarReader {
     this.#contents = 0n;
     this.#padding = 0n;
   }
+}
+
+/** What has the type of a file in its header. */
+function typeOfFile(path: string, records: PaxRecords): TarEntryType {
+  if (records.get(FILE_TYPE_KEYWORD) === "socket") {
+    return "socket";
+  }
+  return path.endsWith("/") ? "directory" : "file";
 }
 
 function cString(bytes: Buffer): string {

@@ -1,6 +1,13 @@
 import type { TarEntry, TarEntryType } from "./entry.js";
 import { BLOCK_BYTES, encodeHeader, fitsOctal, PATH_BYTES, type TarHeader, TarType } from "./header.js";
-import { encodePax, encodeTime, type PaxRecords, xattrKeyword } from "./pax.js";
+import {
+  encodePax,
+  encodeTime,
+  FILE_FLAGS_KEYWORD,
+  FILE_TYPE_KEYWORD,
+  type PaxRecords,
+  xattrKeyword,
+} from "./pax.js";
 
 /** Takes bytes in order; what it is given may be overwritten once the promise is settled. */
 export type TarSink = (bytes: Buffer) => Promise<void>;
@@ -22,6 +29,7 @@ const TYPE_FLAGS: Readonly<Record<TarEntryType, string>> = {
   block: TarType.BLOCK,
   directory: TarType.DIRECTORY,
   fifo: TarType.FIFO,
+  socket: TarType.FILE,
 };
 
 /** Names that old readers may take for UTF-8 or for a prefix go to the extended header. */
@@ -73,6 +81,12 @@ function recordsOf(entry: TarEntry, contents: bigint): PaxRecords {
   records.set("mtime", encodeTime(entry.mtime));
   if (entry.atime !== undefined) {
     records.set("atime", encodeTime(entry.atime));
+  }
+  if (entry.type === "socket") {
+    records.set(FILE_TYPE_KEYWORD, "socket");
+  }
+  if (entry.fileFlags !== undefined && entry.fileFlags !== "") {
+    records.set(FILE_FLAGS_KEYWORD, entry.fileFlags);
   }
   for (const [name, value] of entry.xattrs) {
     records.set(xattrKeyword(name), Buffer.from(value).toString("latin1"));

@@ -267,7 +267,8 @@ export abstract class Backend {
     return -ENOSYS;
   }
 
-  opendir(_caller: Caller, _node: VfsNode): Awaitable<Result<VfsHandle>> {
+  /** @param _flags of open(2): O_NOATIME, and what means nothing for directories */
+  opendir(_caller: Caller, _node: VfsNode, _flags = 0): Awaitable<Result<VfsHandle>> {
     return -ENOSYS;
   }
 

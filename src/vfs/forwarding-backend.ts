@@ -204,8 +204,8 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.fsync(caller, handle, dataOnly);
   }
 
-  override opendir(caller: Caller, node: VfsNode): Awaitable<Result<VfsHandle>> {
-    return this.inner.opendir(caller, node);
+  override opendir(caller: Caller, node: VfsNode, flags: number): Awaitable<Result<VfsHandle>> {
+    return this.inner.opendir(caller, node, flags);
   }
 
   override readdir(caller: Caller, handle: VfsHandle, sink: DirectoryBuffer): Awaitable<Status> {

@@ -8,6 +8,9 @@ const RETAINED = -1;
 /** {@link VfsNode.tableIndex} of a retained node is this minus its index: negative, as the guest does not know it. */
 const RETAINED_BASE = -2;
 
+/** Places at the end that are given back together once none of them is in use. */
+const LEAST_CUT = 256;
+
 /** The backend, as far as its nodes come and go. */
 export interface NodeOwner {
   /** Whether a node that the guest forgot can be found again by its id. */
@@ -25,21 +28,24 @@ export interface NodeOwner {
  * was forgotten never names another file. What the guest sends is only ever an index that is checked.
  * Lookup counts are kept here and nowhere else. When a node's lookup count and its pins (open handles,
  * operations that wait) are both zero, it is forgotten: it leaves the table, or is retained under its id
- * for a guest that exports the share and looks files up by id. The number of retained nodes is limited.
+ * for a guest that exports the share and looks files up by id. The number of retained nodes is limited: those with
+ * the highest indexes go, so that the table gets shorter again after a guest has walked through a large tree.
  */
 export class InodeTable {
   readonly #nodes: (VfsNode | undefined)[] = [undefined];
   readonly #generations: number[] = [0];
   readonly #lookups: number[] = [0];
   readonly #pins: number[] = [0];
-  readonly #free: number[] = [];
+  /** Indexes to use again. Those behind the end are void; the table grows only when the list is empty. */
+  #free: number[] = [];
   readonly #owner: NodeOwner;
-  readonly #firstGeneration: number;
+  /** Of indexes at the end: ahead of all that were there before. */
+  #firstGeneration: number;
   #closed = false;
   #size = 0;
   #retained = 0;
-  /** Where to go on looking for a retained node to drop. */
-  #hand = ROOT_NODE_ID;
+  /** No retained node has a higher index. */
+  #highestRetained = 0;
 
   /**
    * @param root gets node id 1 and is never forgotten
@@ -144,7 +150,7 @@ export class InodeTable {
   }
 
   #insert(node: VfsNode): number {
-    const reused = this.#free.pop();
+    const reused = this.#takeFree();
     const index = reused ?? this.#nodes.length;
     if (reused === undefined) {
       this.#generations.push(this.#firstGeneration);
@@ -175,26 +181,29 @@ export class InodeTable {
       return;
     }
     this.#size--;
-    if (!this.#owner.retain(node)) {
+    const isFull = this.#retained >= this.#owner.retainLimit;
+    if ((isFull && index > this.#highestRetained) || !this.#owner.retain(node)) {
       this.#drop(node, index);
       return;
     }
     node.tableIndex = RETAINED_BASE - index;
     this.#lookups[index] = RETAINED;
     this.#retained++;
-    if (this.#retained > this.#owner.retainLimit) {
-      this.#dropRetained();
+    this.#highestRetained = Math.max(this.#highestRetained, index);
+    if (isFull) {
+      this.#dropHighestRetained();
     }
   }
 
-  /** Drops one retained node: going round, one that was retained long ago. */
-  #dropRetained(): void {
-    do {
-      this.#hand = this.#hand + 1 < this.#nodes.length ? this.#hand + 1 : ROOT_NODE_ID;
-    } while (this.#lookups[this.#hand] !== RETAINED);
+  #dropHighestRetained(): void {
+    let index = this.#highestRetained;
+    while (this.#lookups[index] !== RETAINED) {
+      index--;
+    }
+    this.#highestRetained = index - 1;
     this.#retained--;
-    this.#lookups[this.#hand] = 0;
-    this.#drop(this.#nodes[this.#hand] as VfsNode, this.#hand);
+    this.#lookups[index] = 0;
+    this.#drop(this.#nodes[index] as VfsNode, index);
   }
 
   #drop(node: VfsNode, index: number): void {
@@ -203,5 +212,38 @@ export class InodeTable {
     this.#free.push(index);
     node.tableIndex = -1;
     this.#owner.forget(node);
+    if (this.#nodes[this.#nodes.length - 1] === undefined) {
+      this.#cut();
+    }
+  }
+
+  #takeFree(): number | undefined {
+    let index = this.#free.pop();
+    while (index !== undefined && index >= this.#nodes.length) {
+      index = this.#free.pop();
+    }
+    return index;
+  }
+
+  /** Shortens the table where its end is not in use. */
+  #cut(): void {
+    const before = this.#nodes.length;
+    let length = before;
+    while (this.#nodes[length - 1] === undefined) {
+      length--;
+    }
+    if (before - length < LEAST_CUT) {
+      return;
+    }
+    for (let index = length; index < before; index++) {
+      const ahead = ((this.#generations[index] as number) - this.#firstGeneration) | 0;
+      this.#firstGeneration = (this.#firstGeneration + Math.max(ahead, 0)) >>> 0;
+    }
+    for (const column of [this.#nodes, this.#generations, this.#lookups, this.#pins]) {
+      column.length = length;
+    }
+    if (this.#free.length > 2 * length) {
+      this.#free = this.#free.filter((index) => index < length);
+    }
   }
 }

@@ -43,8 +43,17 @@ export abstract class VfsHandle {
 export type BoundFile =
   /** A descriptor. Native code takes it over and closes it after release, when no I/O is in flight. */
   | { readonly kind: "descriptor"; readonly fd: number }
-  /** A file of a memory arena, by the native arena object and the file's number in it. */
-  | { readonly kind: "arena"; readonly arena: object; readonly file: number; readonly append: boolean };
+  /**
+   * A file of a memory arena, by the native arena object and the file's number in it; `append` and `keepAtime` as
+   * O_APPEND and O_NOATIME of open(2).
+   */
+  | {
+      readonly kind: "arena";
+      readonly arena: object;
+      readonly file: number;
+      readonly append: boolean;
+      readonly keepAtime: boolean;
+    };
 
 /** A name of a file that holds as long as the file exists, over restarts too (name_to_handle_at(2)). */
 export interface FileIdentifier {

@@ -23,10 +23,12 @@ describe.each(SHARE_KINDS)("locks of a guest's programs on a $name share", (kind
     const hold = "file-lock-check /share/paused hold >/dev/null 2>&1 & echo $! >/tmp";
     await session.run(`${hold}/holder; sleep 1; ${hold}/waiter; sleep 1`);
     for (let round = 0; round < 3; round++) await session.pauseAndResume();
-    await session.run("sleep 1; kill -0 $(cat /tmp/waiter) && kill $(cat /tmp/holder)");
-    await session.run("while kill -0 $(cat /tmp/holder); do sleep 0.1; done 2>/dev/null");
+    // The console's shell must not learn of an end while it reads the next order: it would lose a part of that.
+    const end = "kill $process && while kill -0 $process; do sleep 0.1; done 2>/dev/null";
+    await session.run(`sleep 1; kill -0 $(cat /tmp/waiter) && process=$(cat /tmp/holder) && ${end}`);
     await session.run("kill -0 $(cat /tmp/waiter) && ! file-lock-check /share/paused try");
-    await session.run("kill $(cat /tmp/waiter); until file-lock-check /share/paused try; do sleep 0.1; done");
+    await session.run(`process=$(cat /tmp/waiter); ${end}`);
+    await session.run("until file-lock-check /share/paused try; do sleep 0.1; done");
   });
 
   test("are gone after a reboot", async () => {

@@ -11,7 +11,8 @@ function opendir(session: FuseSession, request: Request): Awaitable<Status> {
   if (node === undefined) {
     return STALE;
   }
-  return replyOpened(session, request, "directory", 0, session.backend.opendir(request.caller, node));
+  const opened = session.backend.opendir(request.caller, node, request.word(0));
+  return replyOpened(session, request, "directory", 0, opened);
 }
 
 /** READDIR and READDIRPLUS. */

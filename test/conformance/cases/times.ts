@@ -195,6 +195,15 @@ const changes = group("which times change", (add) => {
     equal(root.read(fd, 100, 0), "contents");
     equal(root.stat("f").atime, before);
   });
+  add("listing with O_NOATIME leaves the directory's atime", ["atime"], ({ root, tick }) => {
+    root.mkdir("d");
+    root.create("d/f");
+    tick();
+    const before = root.stat("d").atime;
+    const quiet = root.open("d", O.DIRECTORY | O.NOATIME);
+    equal(root.getdents(quiet).length, 3);
+    equal(root.stat("d").atime, before);
+  });
   add("rename between directories changes both", ({ root, tick }) => {
     root.mkdir("a");
     root.mkdir("b");

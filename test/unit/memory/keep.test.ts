@@ -25,9 +25,13 @@ import { Change } from "../../../src/vfs/attributes.js";
 import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { VfsNode } from "../../../src/vfs/node.js";
 import { MemoryShare, ROOT } from "./memory-share.js";
-import { type Dumped, dump } from "./tree-dump.js";
+import { type Dumped, dump, Opened } from "./tree-dump.js";
 
 const MIB = 1 << 20;
+const FS_IOC_SETFLAGS = 0x4008_6602;
+const FS_IMMUTABLE_FL = 0x10;
+const FS_APPEND_FL = 0x20;
+const FS_NODUMP_FL = 0x40;
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "keep-"));
@@ -63,6 +67,12 @@ function dress(share: MemoryShare, node: VfsNode, seconds = 1_700_000_000): void
   share.setattr(node, { valid: Change.MODE | Change.ATIME | Change.MTIME, mode: 0o4751, ...times });
 }
 
+function setFlags(share: MemoryShare, node: VfsNode, flags: number): void {
+  const input = Buffer.alloc(8);
+  input.writeUInt32LE(flags);
+  expect(share.backend.ioctl(ROOT, new Opened(node), FS_IOC_SETFLAGS, input, Buffer.alloc(0))).toBe(0);
+}
+
 function fillWithEverything(share: MemoryShare): void {
   const { root, backend } = share;
   const file = share.mknod("file");
@@ -91,12 +101,20 @@ function fillWithEverything(share: MemoryShare): void {
     dress(share, share.lookup(name), name === "empty" ? -5 : undefined);
   }
   dress(share, root);
+  const shut = share.mkdir("immutable");
+  share.mknod("inside", shut);
+  const log = share.mknod("append-only", shut);
+  share.write(share.open(log), 0, "first line");
+  backend.link(ROOT, log, root, "same-log", share.out);
+  setFlags(share, log, FS_APPEND_FL | FS_NODUMP_FL);
+  setFlags(share, shut, FS_IMMUTABLE_FL);
+  setFlags(share, root, FS_NODUMP_FL);
 }
 
 describe("saving and seeding", () => {
-  it.each([".tar", ".tar.gz", ".tgz"])("keeps everything but sockets in %s", async (suffix) => {
+  it.each([".tar", ".tar.gz", ".tgz"])("keeps everything in %s", async (suffix) => {
     const { save, before, after } = await saved(fillWithEverything, suffix);
-    delete before["/socket"];
+    expect(before["/immutable/append-only"]).toMatchObject({ flags: FS_APPEND_FL | FS_NODUMP_FL, nlink: 2 });
     (before["/"] as Dumped).size = (after["/"] as Dumped).size;
     expect(after).toEqual(before);
     const isPacked = readFileSync(save).readUInt16BE(0) === 0x1f8b;

@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
-import type { VfsHandle, VfsNode } from "../../../src/vfs/node.js";
+import { VfsHandle, type VfsNode } from "../../../src/vfs/node.js";
 import { type MemoryShare, O_NOATIME, O_RDONLY, ROOT } from "./memory-share.js";
+
+const FS_IOC_GETFLAGS = 0x8008_6601;
+const NOTHING = Buffer.alloc(0);
+
+/** What an ioctl goes through, whatever the type of the file. */
+export class Opened extends VfsHandle {}
 
 /** What there is to know of a node that a copy should have, too. */
 export interface Dumped {
@@ -12,6 +18,7 @@ export interface Dumped {
   rdev: number;
   times: number[];
   xattrs: Record<string, string>;
+  flags: number;
   contents: string;
   /** The first path of this node. */
   first: string;
@@ -27,6 +34,13 @@ function xattrsOf(share: MemoryShare, node: VfsNode): Record<string, string> {
       return [name, value.toString("hex", 0, share.backend.getxattr(ROOT, node, name, value))];
     }),
   );
+}
+
+/** What chattr has set. */
+function flagsOf(share: MemoryShare, node: VfsNode): number {
+  const flags = Buffer.alloc(8);
+  share.backend.ioctl(ROOT, new Opened(node), FS_IOC_GETFLAGS, NOTHING, flags);
+  return flags.readUInt32LE(0);
 }
 
 /** Holes and data of a file, with a digest of what the data is. */
@@ -74,6 +88,7 @@ export function dump(share: MemoryShare): Record<string, Dumped> {
       // Reading directories and links sets their atime.
       times: type !== 0o100000 ? stat.mtime : [...stat.mtime, ...stat.atime],
       xattrs: xattrsOf(share, node),
+      flags: flagsOf(share, node),
       contents,
       first: firsts.get(node) as string,
     };

@@ -120,13 +120,53 @@ describe("InodeTable", () => {
       table.forget(id, 0, 1);
     }
     const retained = ids.filter((id) => table.retained(id, 0) !== undefined);
-    expect(retained).toEqual(ids.slice(900));
-    expect(released).toEqual(nodes.slice(0, 900));
-    const next = table.reference(new Node());
-    expect(next).toBeLessThanOrEqual(ids[899] as number);
-    expect(table.get(next, 1)).toBeDefined();
+    expect(retained).toEqual(ids.slice(0, 100));
+    expect(released).toEqual(nodes.slice(100));
+    const next = new Node();
+    expect(table.reference(next)).toBeGreaterThan(ids[99] as number);
+    expect(table.generationOf(next)).toBeGreaterThan(0);
     table.clear();
     expect(released).toHaveLength(1001);
+  });
+
+  test("of those that are retained the highest go first, in whatever order they are forgotten", () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray([...Array(40).keys()], { minLength: 40 }), (order) => {
+        const { table } = createTable(10);
+        const nodes = order.map(() => new Node());
+        const ids = nodes.map((node) => table.reference(node));
+        for (const at of order) table.forget(ids[at] as number, 0, 1);
+        expect(ids.filter((id) => table.retained(id, 0) !== undefined)).toEqual(ids.slice(0, 10));
+      }),
+    );
+  });
+
+  test("an id is never given twice, however the table grows and gets shorter", () => {
+    const firstGeneration = 0xffff_fffe;
+    const owner = { retain: () => false, retainLimit: 0, forget: () => undefined };
+    const counts = fc.array(fc.integer({ min: 0, max: 2000 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(counts, (sizes) => {
+        const table = new InodeTable(new Node(), owner, firstGeneration);
+        const given = new Set<string>();
+        const known: VfsNode[] = [];
+        for (const size of sizes) {
+          while (known.length < size) {
+            const node = new Node();
+            const id = `${table.reference(node)}.${table.generationOf(node)}`;
+            expect(given.has(id)).toBe(false);
+            given.add(id);
+            known.push(node);
+          }
+          while (known.length > size) {
+            const node = known.pop() as VfsNode;
+            table.forget(node.tableIndex, table.generationOf(node), 1);
+          }
+          expect(table.size).toBe(1 + size);
+        }
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test("clear releases everything but the root, and later references fail", () => {

@@ -30,6 +30,7 @@ const FILES_PER_DIRECTORY = 1000;
 const STARTS = 11;
 const HANG_ROUNDS = 5;
 const HANG_SAMPLES = 20_000;
+const SETTLE_MS = 30_000;
 const TICKS_PER_SECOND = 100;
 
 /**
@@ -134,7 +135,8 @@ async function start(base) {
 /** @param {MountedServer} server @param {number} seconds @returns {Promise<Row[]>} */
 async function idle(server, seconds) {
   readdirSync(server.path);
-  await delay(3000);
+  // V8 collects once more, some seconds after the last allocations.
+  await delay(SETTLE_MS);
   const resident = residentKiB(server.pid);
   const before = processorMs(server.pid);
   await delay(seconds * 1000);

@@ -23,6 +23,7 @@ const PEER_OPTIONS = [
   ...["--sandbox=none", "--seccomp=none", "--inode-file-handles=never", "--xattr"],
   "--rlimit-nofile=500000",
 ];
+const PEER_LISTENS_MS = 500;
 const LAYERS = 3;
 const COPIED = 1000;
 
@@ -254,6 +255,8 @@ const contenders = {
     const socket = join(scratch, "peer.sock");
     const args = ["--shared-dir", merged, "--socket-path", socket, "--cache", "always", ...PEER_OPTIONS];
     await stand.serve(peer, args, () => existsSync(socket));
+    // It listens a moment after the socket is there.
+    await delay(PEER_LISTENS_MS);
     await stand.mountShare(socket, at);
   },
 };

@@ -41,12 +41,8 @@ export async function guestEnvironment(kind: ShareKind): Promise<Environment> {
     name: `${kind.name} in a guest`,
     kind: kind.name,
     system,
-    // Kernels before 6.6 do not ask for birth times, those before 6.3 send no supplementary groups. 65,000 links take
-    // an emulated processor minutes.
-    capabilities: without(
-      ...[...BACKEND_LACKS[kind.name], ...NOT_MOUNTED],
-      ...(["birthTime", "creatorGroups", "linkLimit"] as const),
-    ),
+    // Kernels before 6.6 do not ask for birth times, those before 6.3 send no supplementary groups.
+    capabilities: without(...BACKEND_LACKS[kind.name], ...NOT_MOUNTED, "birthTime", "creatorGroups"),
     close: async () => {
       try {
         system.leave();

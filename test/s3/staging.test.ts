@@ -268,6 +268,25 @@ describe("a rename", () => {
     file.release();
   });
 
+  it("away from where the file is being written hides and removes that", async () => {
+    const file = area.create("a", ATTRIBUTES);
+    await file.write(0, Buffer.from("here"));
+    expect(await file.sync()).toBe(0);
+    share.server.latencyMs = 100;
+    await area.rename(file, "other");
+    const published = file.sync();
+    await until(() => (share.requests.CopyObject ?? 0) > 0);
+    await area.rename(file, "a");
+    expect(area.isRemoved("other")).toBe(true);
+    area.remove("a");
+    file.release();
+    await published;
+    share.server.latencyMs = 0;
+    expect(area.isRemoved("other")).toBe(true);
+    await area.drain(() => {}, new AbortController().signal);
+    expect(await share.keys()).toEqual([]);
+  });
+
   it("there and back again leaves the object as it was", async () => {
     const source = await share.putForeign("a", "data");
     expect(area.rename(source, "b")).toBe(0);

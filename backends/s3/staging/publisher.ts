@@ -43,6 +43,8 @@ export class Publisher {
   readonly #work = new Map<LocalFile, Work>();
   /** Operations on one key happen one after the other. */
   readonly #keys = new KeyedLocks<string>();
+  /** Keys that something is being written to. */
+  readonly #targets = new Set<string>();
   /** Files to publish, with the time from when on, in its order. */
   readonly #due = new Map<LocalFile, number>();
   #timer: NodeJS.Timeout | undefined;
@@ -65,6 +67,11 @@ export class Publisher {
   /** Whether a publication is under way. */
   isRunning(file: LocalFile): boolean {
     return this.#work.get(file)?.running !== undefined;
+  }
+
+  /** Whether a file, possibly renamed or removed since it was begun, is being written to the key. */
+  isTarget(key: string): boolean {
+    return this.#targets.has(key);
   }
 
   /** Resolves when no publication of the file is under way. */
@@ -210,6 +217,7 @@ export class Publisher {
       await this.#options.writer.findStrays(file, target);
       if (!isInPlace) {
         const expect = this.#expectation(file, target);
+        this.#targets.add(target);
         const { snapshot, result } = await this.#options.writer.write(file, work.upload, target, expect);
         this.#written(file, snapshot, result, target);
       }
@@ -237,6 +245,8 @@ export class Publisher {
         return this.#options.conflicts.resolve(file, target);
       }
       throw err;
+    } finally {
+      this.#targets.delete(target);
     }
   }
 
@@ -278,7 +288,10 @@ export class Publisher {
     });
     file.guard.end();
     this.#options.removals.forget(target);
-    if (isMoved && !file.removed) {
+    if (isMoved && file.removed) {
+      this.#options.journal.append({ remove: target, etag });
+      this.#options.removals.add(target, etag);
+    } else if (isMoved) {
       this.#options.removals.addLeftover({ key: target, etag }, () => this.publish(file));
     }
   }

@@ -139,7 +139,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   isRemoved(key: string): boolean {
-    return this.#removals.has(key) && !this.#files.has(key);
+    return (this.#removals.has(key) || this.#publisher.isTarget(key)) && !this.#files.has(key);
   }
 
   isGone(prefix: string): boolean {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -156,6 +156,17 @@ describe("a cache on disk", () => {
     for (const block of [0, 1, 2, 3]) await reader.object.wait(block * BLOCK, BLOCK);
     expect(ranges).toEqual([[BLOCK, BLOCK]]);
     after.close();
+  });
+
+  it("can be closed while it takes over what was published", async () => {
+    const published = join(folder, "published");
+    writeFileSync(published, Buffer.alloc(4 * MIB));
+    const cache = openCache();
+    expect(cache.adopt(published, { key: "published", etag: '"e"', size: 4 * MIB })).toBe(true);
+    const object = cache.open({ key: "published", etag: '"e"', size: 4 * MIB });
+    const added = object.addAll();
+    cache.close();
+    await expect(added).resolves.toBeUndefined();
   });
 
   it("keeps to its size, files that nobody reads first, then the oldest blocks of what is read", async () => {

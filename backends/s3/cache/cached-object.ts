@@ -50,6 +50,7 @@ export class CachedObject {
   readonly #misses = new Map<number, number>();
   /** What was fetched, in the order in which it came. */
   readonly #came: Arrival[] = [];
+  #closed = false;
 
   constructor(
     version: ObjectVersion,
@@ -79,6 +80,12 @@ export class CachedObject {
 
   takeOldest(): Arrival | undefined {
     return this.#came.shift();
+  }
+
+  /** Closes the file; what is on its way into it is dropped. */
+  close(): void {
+    this.#closed = true;
+    this.map.file.close();
   }
 
   /** Something is on its way into the file. */
@@ -143,7 +150,7 @@ export class CachedObject {
     for (let offset = 0; offset < size; offset += piece.length) {
       const bytes = piece.subarray(0, Math.min(piece.length, size - offset));
       const count = await posix.readSlowly(this.fd, bytes, offset);
-      if (count !== bytes.length || !this.has(offset, bytes.length)) {
+      if (this.#closed || count !== bytes.length || !this.has(offset, bytes.length)) {
         return;
       }
       this.map.add(offset / blockBytes, bytes);
@@ -221,6 +228,7 @@ export class CachedObject {
         throw new StoreError("io", `${key}: ${result.length} instead of ${length} bytes at ${offset}`);
       }
       await this.#write(bytes, offset);
+      this.#checkOpen();
       this.map.add(first, bytes);
       this.#came.push({ first, count: end - first, sequence: ++arrivals });
       this.#arrived(this, length);
@@ -229,7 +237,15 @@ export class CachedObject {
     }
   }
 
+  /** The descriptor may be another file's by now. */
+  #checkOpen(): void {
+    if (this.#closed) {
+      throw new StoreError("io", `${this.version.key}: the cache is closed`);
+    }
+  }
+
   async #write(bytes: Uint8Array, offset: number): Promise<void> {
+    this.#checkOpen();
     const written =
       bytes.length <= WRITE_NOW_BYTES
         ? posix.write(this.fd, bytes, offset, 0)

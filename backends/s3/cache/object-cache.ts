@@ -109,7 +109,10 @@ export class ObjectCache {
     }
     this.#residents.expect(place);
     const object = this.#acquire(version, place);
-    void object.addAll().finally(() => this.release(object));
+    const added = object.addAll().catch((err: unknown) => {
+      this.#logger.debug({ err }, `${version.key} lasts as a cache file until the next start only`);
+    });
+    void added.finally(() => this.release(object));
     return true;
   }
 
@@ -136,7 +139,7 @@ export class ObjectCache {
   close(): void {
     this.#closed = true;
     for (const object of this.#open.values()) {
-      object.map.file.close();
+      object.close();
     }
     this.#open.clear();
   }
@@ -194,7 +197,7 @@ export class ObjectCache {
   #drop(path: string): void {
     const object = this.#open.get(path);
     if (object !== undefined) {
-      object.map.file.close();
+      object.close();
       this.#open.delete(path);
       this.#idle.delete(path);
     }
@@ -243,7 +246,7 @@ export class ObjectCache {
       }
       const object = this.#open.get(path);
       if (object !== undefined && !object.busy) {
-        object.map.file.close();
+        object.close();
         this.#open.delete(path);
         this.#idle.delete(path);
       } else if (object === undefined) {

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { GetObjectCommand, ListMultipartUploadsCommand, paginateListObjectsV2 } from "@aws-sdk/client-s3";
 import { Client, ok, ROOT } from "../../support/frontend/index.js";
 import { connectSdk } from "./connect.js";
 import { BLOCK_BYTES, block, CrashModel, type ModelFile } from "./crash-model.js";
@@ -99,10 +99,14 @@ export class CrashRun {
 
   async #objects(): Promise<Map<string, Buffer>> {
     const objects = new Map<string, Buffer>();
-    const { Contents = [] } = await this.#sdk.send(new ListObjectsV2Command({ Bucket: "bucket" }));
-    for (const { Key = "" } of Contents) {
-      const { Body } = await this.#sdk.send(new GetObjectCommand({ Bucket: "bucket", Key }));
-      objects.set(Key, Buffer.from((await Body?.transformToByteArray()) ?? []));
+    for await (const { Contents = [] } of paginateListObjectsV2(
+      { client: this.#sdk },
+      { Bucket: "bucket" },
+    )) {
+      for (const { Key = "" } of Contents) {
+        const { Body } = await this.#sdk.send(new GetObjectCommand({ Bucket: "bucket", Key }));
+        objects.set(Key, Buffer.from((await Body?.transformToByteArray()) ?? []));
+      }
     }
     return objects;
   }

@@ -16,6 +16,15 @@ namespace gateway {
 // waiting; the request then goes to a pool thread, which says kAllowed.
 enum class Blocking { kNever, kAllowed };
 
+// Bytes of all buffers together.
+[[nodiscard]] inline uint64_t Length(std::span<const iovec> buffers) noexcept {
+  uint64_t length = 0;
+  for (const iovec& buffer : buffers) {
+    length += buffer.iov_len;
+  }
+  return length;
+}
+
 // The result of a read that native code cannot do after all: the request goes to JavaScript.
 inline constexpr ssize_t kForBackend = std::numeric_limits<ssize_t>::min();
 

@@ -28,14 +28,6 @@ uint64_t NowNs() noexcept {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
-uint64_t Length(std::span<const iovec> buffers) noexcept {
-  uint64_t length = 0;
-  for (const iovec& buffer : buffers) {
-    length += buffer.iov_len;
-  }
-  return length;
-}
-
 // Runs `call` (buffers, count, offset) over all buffers, IOV_MAX at a time, until one comes back
 // short. What was transferred before an error counts, as in read(2).
 template <typename Call>

@@ -14,14 +14,6 @@ uint64_t BlocksOf(uint64_t size, uint32_t shift) {
   return (size >> shift) + ((size & ((uint64_t{1} << shift) - 1)) != 0 ? 1 : 0);
 }
 
-uint64_t Length(std::span<const iovec> buffers) noexcept {
-  uint64_t length = 0;
-  for (const iovec& buffer : buffers) {
-    length += buffer.iov_len;
-  }
-  return length;
-}
-
 // The first `length` bytes of `buffers`.
 std::vector<iovec> Shortened(std::span<const iovec> buffers, uint64_t length) {
   std::vector<iovec> shortened;

@@ -3,6 +3,7 @@ import type { CachedObject, ObjectVersion } from "../cache/cached-object.js";
 import { errnoOf, isStoreError } from "../errors.js";
 import type { S3File } from "../namespace/node.js";
 import { factsOf } from "../namespace/object-facts.js";
+import type { StagedFile } from "../staging/staging.js";
 import type { S3Volume } from "../volume.js";
 import type { S3FileHandle } from "./file-handle.js";
 
@@ -27,6 +28,11 @@ export function pinVersion(handle: S3FileHandle): Result<CachedObject> {
   return version === undefined ? (object ?? -ESTALE) : handle.pin(version);
 }
 
+/** The staged file if it is the one to read: the bucket has other data, or all of them are on the local disk. */
+function localVersion(staged: StagedFile | undefined): StagedFile | undefined {
+  return staged !== undefined && (staged.dataChanged || staged.isComplete) ? staged : undefined;
+}
+
 /** read(2). -ESTALE when somebody else has replaced the object that the handle was opened on. */
 export function readFile(
   volume: S3Volume,
@@ -35,8 +41,9 @@ export function readFile(
   into: Uint8Array,
 ): Awaitable<Status> {
   const staged = handle.node.staged ?? handle.staged;
-  if (staged?.dataChanged === true || staged?.isComplete === true) {
-    return staged.read(offset, into);
+  const local = localVersion(staged);
+  if (local !== undefined) {
+    return local.read(offset, into);
   }
   const object = pinVersion(handle);
   if (typeof object === "number") {
@@ -102,8 +109,9 @@ async function readReplacement(
 /** All bytes of a small object or staged file, such as a symbolic link. */
 export async function readWhole(volume: S3Volume, file: S3File, limitBytes: number): Promise<Result<Buffer>> {
   const into = Buffer.alloc(limitBytes);
-  if (file.staged?.dataChanged === true || file.staged?.isComplete === true) {
-    const count = await file.staged.read(0, into);
+  const local = localVersion(file.staged);
+  if (local !== undefined) {
+    const count = await local.read(0, into);
     return count < 0 ? count : into.subarray(0, count);
   }
   const version = versionOf(file);

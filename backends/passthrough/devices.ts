@@ -2,6 +2,9 @@ import { Medium, posix } from "../../src/native/posix.js";
 import { Attr } from "../../src/vfs/attributes.js";
 import type { PassthroughNode } from "./node.js";
 
+/** Copying as much from memory to memory takes less time than handing it to another thread. */
+export const QUICK_COPY_BYTES = 256 * 1024;
+
 /** What kind of file system each device of a share is, and where remote ones are mounted in it. */
 export class Devices {
   readonly #media = new Map<number, number>();

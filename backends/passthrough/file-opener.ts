@@ -13,6 +13,7 @@ import {
   type Result,
 } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
+import { QUICK_COPY_BYTES } from "./devices.js";
 import { DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 import { type HostFlags, hostFlags } from "./open-flags.js";
@@ -21,8 +22,6 @@ import { maskedMode } from "./umask.js";
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOATIME, O_RDONLY, O_RDWR, O_TRUNC } = constants;
 /** O_TMPFILE, its O_DIRECTORY included. */
 const TMPFILE = 0o20000000 | O_DIRECTORY;
-/** Copying no more than this within memory takes no time to speak of. */
-const QUICK_COPY_BYTES = 256 * 1024;
 /** How often the host may delete a file between our finding it and opening it. */
 const CREATE_ATTEMPTS = 4;
 

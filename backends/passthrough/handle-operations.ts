@@ -3,13 +3,11 @@ import { Backend } from "../../src/vfs/backend.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { type Awaitable, EBADF, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
+import { QUICK_COPY_BYTES } from "./devices.js";
 import { listDirectory } from "./directory-listing.js";
 import { type DirectoryHandle, FileHandle } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 import { SlowFiles } from "./slow-files.js";
-
-/** Copying as much from memory to memory takes less time than handing it to another thread. */
-const QUICK_COPY_BYTES = 256 * 1024;
 
 /** What the passthrough backend does with files and directories that are open. */
 export abstract class HandleOperations extends Backend {

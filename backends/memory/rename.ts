@@ -1,5 +1,6 @@
 import { ArenaTime } from "../../src/native/arena.js";
 import { S_IFCHR } from "../../src/vfs/attributes.js";
+import { RenameFlag } from "../../src/vfs/backend.js";
 import {
   EEXIST,
   EINVAL,
@@ -18,10 +19,7 @@ import { isImmutable, mayRemove } from "./inode-flags.js";
 import { DirectoryNode, type MemoryNode } from "./nodes.js";
 import type { LiveEntry, MemoryTree } from "./tree.js";
 
-const RENAME_NOREPLACE = 1;
-const RENAME_EXCHANGE = 2;
-const RENAME_WHITEOUT = 4;
-const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+const RENAME_FLAGS = RenameFlag.NOREPLACE | RenameFlag.EXCHANGE | RenameFlag.WHITEOUT;
 
 /** One end of a rename. */
 interface Place {
@@ -55,8 +53,8 @@ function refusal(
   target: LiveEntry | undefined,
   flags: number,
 ): Status {
-  const exchange = (flags & RENAME_EXCHANGE) !== 0;
-  if (target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
+  const exchange = (flags & RenameFlag.EXCHANGE) !== 0;
+  if (target !== undefined && (flags & RenameFlag.NOREPLACE) !== 0) {
     return -EEXIST;
   }
   if (target === undefined && exchange) {
@@ -180,9 +178,9 @@ export interface NameIn {
 
 /** renameat2(2). */
 export function rename(tree: MemoryTree, caller: Caller, from: NameIn, to: NameIn, flags: number): Status {
-  const swaps = (flags & RENAME_EXCHANGE) !== 0;
-  const leavesWhiteout = (flags & RENAME_WHITEOUT) !== 0;
-  if ((flags & ~RENAME_FLAGS) !== 0 || (swaps && flags !== RENAME_EXCHANGE)) {
+  const swaps = (flags & RenameFlag.EXCHANGE) !== 0;
+  const leavesWhiteout = (flags & RenameFlag.WHITEOUT) !== 0;
+  if ((flags & ~RENAME_FLAGS) !== 0 || (swaps && flags !== RenameFlag.EXCHANGE)) {
     return -EINVAL;
   }
   const found = resolve(tree, from, to);

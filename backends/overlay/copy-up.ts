@@ -9,7 +9,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/vfs/attributes.js";
-import type { CloneOptions } from "../../src/vfs/backend.js";
+import { type CloneOptions, RenameFlag } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   ENOSYS,
@@ -31,7 +31,6 @@ import { andThen, run, type Steps, wait } from "./steps.js";
 import { discardWork } from "./work-directory.js";
 
 const { O_EXCL, O_NOATIME, O_RDONLY, O_RDWR } = constants;
-const RENAME_NOREPLACE = 1;
 const PRIVATE_FILE = 0o600;
 const PRIVATE_DIRECTORY = 0o700;
 /** Attributes that change what a file permits: a copy without them would not be the same file. */
@@ -121,7 +120,7 @@ function* publishWork(
     yield* discardWork(upper, workName, node.type);
   }
   return yield* publish(overlay, upper, node, made, (directory, name) =>
-    backend.rename(OVERLAY, work, workName, directory, name, RENAME_NOREPLACE),
+    backend.rename(OVERLAY, work, workName, directory, name, RenameFlag.NOREPLACE),
   );
 }
 
@@ -307,7 +306,7 @@ function* publishIndexed(
     return marked;
   }
   const indexed = yield* wait(
-    backend.rename(OVERLAY, work, workName, index, indexName(origin), RENAME_NOREPLACE),
+    backend.rename(OVERLAY, work, workName, index, indexName(origin), RenameFlag.NOREPLACE),
   );
   if (indexed < 0) {
     return indexed;

@@ -1,4 +1,5 @@
 import { Attr, type AttrRecord, S_IFDIR, S_IFMT, S_ISGID } from "../../src/vfs/attributes.js";
+import { RenameFlag } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   EEXIST,
@@ -19,7 +20,6 @@ import { type Steps, wait } from "./steps.js";
 import { setOpaque, type UpperEntry, upperEntry } from "./whiteouts.js";
 import { discardWork } from "./work-directory.js";
 
-const RENAME_EXCHANGE = 2;
 const DEFAULT_ACL = "system.posix_acl_default";
 
 /** What a creation made: a node of the upper layer, or an open file of it. */
@@ -148,7 +148,7 @@ function* createOver<T extends Made>(
   if (typeof made !== "number") {
     const isDirectory = ((out[Attr.MODE] as number) & S_IFMT) === S_IFDIR;
     status = isDirectory ? yield* wait(setOpaque(overlay, upper, nodeOf(made))) : 0;
-    const flags = isDirectory ? RENAME_EXCHANGE : 0;
+    const flags = isDirectory ? RenameFlag.EXCHANGE : 0;
     if (status >= 0) {
       status = yield* wait(backend.rename(OVERLAY, stage.directory, name, parent, name, flags));
     }

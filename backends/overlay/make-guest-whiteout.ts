@@ -1,4 +1,5 @@
 import { Attr, type AttrRecord, S_IFCHR, S_IFMT, S_IFREG } from "../../src/vfs/attributes.js";
+import { RenameFlag } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
 import { create } from "./creation.js";
@@ -9,9 +10,6 @@ import type { Overlay } from "./overlay.js";
 import { rename } from "./rename.js";
 import { run, type Steps, wait } from "./steps.js";
 
-const RENAME_EXCHANGE = 2;
-/** What only an overlay in the guest asks for. */
-export const RENAME_WHITEOUT = 4;
 const SET = Buffer.from("y");
 
 /** mknod(2) of a character device 0:0. */
@@ -72,11 +70,11 @@ export function* renameLeavingWhiteout(
   to: Place,
   flags: number,
 ): Steps<Status> {
-  if ((flags & RENAME_EXCHANGE) !== 0) {
+  if ((flags & RenameFlag.EXCHANGE) !== 0) {
     return yield* rename(overlay, from, to, flags);
   }
   const marked = yield* markHolder(overlay, upper, from.parent);
-  const renamed = marked < 0 ? marked : yield* rename(overlay, from, to, flags & ~RENAME_WHITEOUT);
+  const renamed = marked < 0 ? marked : yield* rename(overlay, from, to, flags & ~RenameFlag.WHITEOUT);
   if (renamed < 0) {
     return renamed;
   }

@@ -6,7 +6,7 @@ import {
   S_IFCHR,
   S_IFMT,
 } from "../../src/vfs/attributes.js";
-import type { Backend, BackendCapabilities } from "../../src/vfs/backend.js";
+import { type Backend, type BackendCapabilities, RenameFlag } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   EINVAL,
@@ -27,7 +27,7 @@ import { OverlayFileHandle } from "./file-handle.js";
 import { createFile, createTemporary, openFile } from "./file-opener.js";
 import { link } from "./link.js";
 import { lookup } from "./lookup.js";
-import { makeGuestWhiteout, RENAME_WHITEOUT, renameLeavingWhiteout } from "./make-guest-whiteout.js";
+import { makeGuestWhiteout, renameLeavingWhiteout } from "./make-guest-whiteout.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import { type OverlayOptions, openLayers } from "./open-layers.js";
 import type { Overlay } from "./overlay.js";
@@ -248,7 +248,7 @@ export class OverlayBackend extends XattrOperations {
     const to = { parent: newParent as OverlayNode, name: newName };
     const { upper, nodes } = this.overlay;
     const steps =
-      (flags & RENAME_WHITEOUT) !== 0 && upper !== undefined
+      (flags & RenameFlag.WHITEOUT) !== 0 && upper !== undefined
         ? renameLeavingWhiteout(this.overlay, upper, caller, from, to, flags)
         : rename(this.overlay, from, to, flags);
     return this.#alone([nodes.root, from.parent, to.parent], steps);

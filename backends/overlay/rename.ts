@@ -1,4 +1,5 @@
 import { S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
+import { RenameFlag } from "../../src/vfs/backend.js";
 import {
   EEXIST,
   EINVAL,
@@ -29,10 +30,6 @@ import { announceWhiteouts, isImpossible, makeWhiteout } from "./whiteout-forms.
 import { setOpaque, upperEntry } from "./whiteouts.js";
 import { discardWork } from "./work-directory.js";
 
-const RENAME_NOREPLACE = 1;
-const RENAME_EXCHANGE = 2;
-const RENAME_WHITEOUT = 4;
-
 /** What is renamed, and what has the new name now. */
 interface Move {
   readonly from: Place;
@@ -51,8 +48,8 @@ export function* rename(overlay: Overlay, from: Place, to: Place, flags: number)
     return -EROFS;
   }
   if (
-    (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0 ||
-    flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)
+    (flags & ~(RenameFlag.NOREPLACE | RenameFlag.EXCHANGE)) !== 0 ||
+    flags === (RenameFlag.NOREPLACE | RenameFlag.EXCHANGE)
   ) {
     return -EINVAL;
   }
@@ -70,14 +67,14 @@ function* renameNode(
   source: OverlayNode,
   flags: number,
 ): Steps<Status> {
-  const exchange = (flags & RENAME_EXCHANGE) !== 0;
+  const exchange = (flags & RenameFlag.EXCHANGE) !== 0;
   const attr = attrRecord();
   const target = yield* wait(lookup(overlay, to.parent, to.name, attr));
   if (typeof target === "number") {
     const move = { from, to, source, target: undefined, exchange, countsLinks: false };
     return target !== -ENOENT || exchange ? target : yield* carryOut(overlay, upper, move);
   }
-  const refused = (flags & RENAME_NOREPLACE) !== 0 ? -EEXIST : 0;
+  const refused = (flags & RenameFlag.NOREPLACE) !== 0 ? -EEXIST : 0;
   const countsLinks = !exchange && countedWithCopy(overlay, target, attr);
   const steps =
     refused < 0 || target === source
@@ -197,7 +194,7 @@ function* swap(overlay: Overlay, upper: UpperLayer, { from, to, source, target }
   const marked = yield* markMoved(overlay, upper, source, from, to);
   const both =
     marked < 0 || target === undefined ? marked : yield* markMoved(overlay, upper, target, to, from);
-  return both < 0 ? both : yield* move(upper, from, to, RENAME_EXCHANGE);
+  return both < 0 ? both : yield* move(upper, from, to, RenameFlag.EXCHANGE);
 }
 
 /** Moves a directory's lower parts along, or hides those that the new name has. */
@@ -239,7 +236,7 @@ function* replace(overlay: Overlay, upper: UpperLayer, { from, to, source, targe
     const fromDirectory = from.parent.upper as VfsNode;
     const isFile = hide && upper.hasXattrWhiteouts(toDirectory);
     const ready = isFile ? yield* announceWhiteouts(overlay, upper, fromDirectory) : 0;
-    const status = ready < 0 ? ready : yield* move(upper, from, to, RENAME_EXCHANGE);
+    const status = ready < 0 ? ready : yield* move(upper, from, to, RenameFlag.EXCHANGE);
     // The whiteout is where the directory was: that is right if something is to be hidden there.
     return status < 0 || hide ? status : yield* wait(upper.backend.unlink(OVERLAY, fromDirectory, from.name));
   }
@@ -261,7 +258,7 @@ function* moveAway(
   if (!hide) {
     return yield* move(upper, from, to, 0);
   }
-  const moved = upper.makesWhiteoutDevices ? yield* move(upper, from, to, RENAME_WHITEOUT) : -EOPNOTSUPP;
+  const moved = upper.makesWhiteoutDevices ? yield* move(upper, from, to, RenameFlag.WHITEOUT) : -EOPNOTSUPP;
   if (moved !== -EINVAL && !isImpossible(moved)) {
     return moved;
   }
@@ -314,7 +311,9 @@ function* clear(
   }
   status = status < 0 ? status : yield* wait(setOpaque(overlay, upper, made));
   status =
-    status < 0 ? status : yield* wait(backend.rename(OVERLAY, work, workName, parent, name, RENAME_EXCHANGE));
+    status < 0
+      ? status
+      : yield* wait(backend.rename(OVERLAY, work, workName, parent, name, RenameFlag.EXCHANGE));
   yield* discardWork(upper, workName, S_IFDIR);
   upper.release(made);
   return status;

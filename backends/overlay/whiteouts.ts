@@ -1,4 +1,5 @@
 import { Attr, S_IFCHR, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
+import { RenameFlag } from "../../src/vfs/backend.js";
 import { ENOENT, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
@@ -7,7 +8,6 @@ import { type Steps, wait } from "./steps.js";
 import { isWhiteout, makeWhiteout } from "./whiteout-forms.js";
 import { discardWork } from "./work-directory.js";
 
-const RENAME_EXCHANGE = 2;
 const OPAQUE = Buffer.from("y");
 
 /** What the upper layer has under a name. */
@@ -57,7 +57,7 @@ export function* removeUpper(
     return whiteout;
   }
   const isDirectory = entry === "directory";
-  const flags = isDirectory ? RENAME_EXCHANGE : 0;
+  const flags = isDirectory ? RenameFlag.EXCHANGE : 0;
   const status = yield* wait(backend.rename(OVERLAY, work, whiteout, parent, name, flags));
   if (status < 0) {
     yield* discardWork(upper, whiteout, S_IFCHR);

@@ -7,7 +7,12 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/vfs/attributes.js";
-import type { Backend, BackendCapabilities, CloneOptions } from "../../src/vfs/backend.js";
+import {
+  type Backend,
+  type BackendCapabilities,
+  type CloneOptions,
+  RenameFlag,
+} from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
 import { EAGAIN, EINVAL, ENOSYS, EOPNOTSUPP } from "../../src/vfs/errno.js";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
@@ -22,9 +27,6 @@ import { type DirectoryHandle, FileHandle, type PassthroughNode } from "./node.j
 import { NodeTable } from "./node-table.js";
 import { openDirectory } from "./open-directory.js";
 import { maskedMode } from "./umask.js";
-
-const RENAME_NOREPLACE = 1;
-const RENAME_EXCHANGE = 2;
 
 /** Most descriptors to keep when the process may have far more: each is kernel memory that cannot be reclaimed. */
 const MOST_DESCRIPTORS = 20_000;
@@ -314,7 +316,7 @@ export class PassthroughBackend extends HandleOperations {
     if (to < 0) {
       return to;
     }
-    const replaces = (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) === 0;
+    const replaces = (flags & (RenameFlag.NOREPLACE | RenameFlag.EXCHANGE)) === 0;
     const victim = replaces ? this.nodes.beforeRemoval(newParent, newName) : undefined;
     const { uid, gid, supplementaryGroup } = caller;
     const status = posix.rename(from, name, to, newName, flags, uid, gid, supplementaryGroup);
@@ -324,7 +326,7 @@ export class PassthroughBackend extends HandleOperations {
     if (replaces) {
       this.nodes.afterRemoval(newParent, newName, victim);
     }
-    this.nodes.renamed([parent, name], [newParent, newName], (flags & RENAME_EXCHANGE) !== 0);
+    this.nodes.renamed([parent, name], [newParent, newName], (flags & RenameFlag.EXCHANGE) !== 0);
     return 0;
   }
 

@@ -29,6 +29,13 @@ export interface CloneOptions {
   readonly sync: boolean;
 }
 
+/** Flags of {@link Backend.rename}, those of renameat2(2). */
+export const RenameFlag = {
+  NOREPLACE: 1,
+  EXCHANGE: 2,
+  WHITEOUT: 4,
+} as const;
+
 /** What a backend supports beyond the ordinary; INIT and the conformance suite ask. */
 export interface BackendCapabilities {
   /** Hard links work. */

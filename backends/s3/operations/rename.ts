@@ -1,3 +1,4 @@
+import { RenameFlag } from "../../../src/vfs/backend.js";
 import {
   EEXIST,
   EILSEQ,
@@ -18,8 +19,6 @@ import { isWithin, S3Directory, S3File, type S3Node } from "../namespace/node.js
 import type { Move } from "../staging/staging.js";
 import { isEmpty, keepDirectory } from "./remove.js";
 
-const RENAME_NOREPLACE = 1;
-const RENAME_EXCHANGE = 2;
 /** Objects that one directory may take along; more are EXDEV, and mv(1) copies them. */
 const MAX_MOVES = 100_000;
 
@@ -202,17 +201,17 @@ async function move(namespace: Namespace, ends: Ends, from: Place, to: Place): P
 
 /** renameat2(2). -EINVAL for exchanges, -EXDEV for a directory of too many objects. */
 export async function rename(namespace: Namespace, from: Place, to: Place, flags: number): Promise<Status> {
-  if ((flags & ~RENAME_NOREPLACE) !== 0 && flags !== RENAME_EXCHANGE) {
+  if ((flags & ~RenameFlag.NOREPLACE) !== 0 && flags !== RenameFlag.EXCHANGE) {
     return -EINVAL;
   }
   const ends = await findEnds(namespace, from, to);
   if (typeof ends === "number") {
     return ends;
   }
-  if (flags === RENAME_EXCHANGE) {
+  if (flags === RenameFlag.EXCHANGE) {
     return ends.target === undefined ? -ENOENT : -EINVAL;
   }
-  if (ends.target !== undefined && (flags & RENAME_NOREPLACE) !== 0) {
+  if (ends.target !== undefined && (flags & RenameFlag.NOREPLACE) !== 0) {
     return -EEXIST;
   }
   if (ends.target === ends.source) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,13 @@ constexpr uint64_t kSliceNs = 150'000;
 // A look at the rings takes a microsecond at most: who did not come back sooner was preempted.
 constexpr uint64_t kPreemptedNs = 40'000;
 
+// How often the thread lost its processor to another one. The time that a hypervisor takes, and
+// interrupts, do not count.
+long InvoluntarySwitches() noexcept {
+  rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
+
 void Relax() noexcept {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -25,31 +33,31 @@ void Relax() noexcept {
 
 }  // namespace
 
-uint64_t SpinControl::Window() noexcept {
+uint64_t SpinControl::Window(uint64_t now_ns) noexcept {
   if (to_skip_ > 0) {
     --to_skip_;
     return 0;
   }
-  return window_ns_;
+  return now_ns < paused_until_ns_ ? 0 : window_ns_;
 }
 
-void SpinControl::Record(Outcome outcome) noexcept {
-  if (outcome == Outcome::kPreempted) {
-    preemptions_ = std::min(preemptions_ + 1, kMostPreemptions);
-    to_skip_ = 1u << preemptions_;
-    return;
+void SpinControl::Found() noexcept {
+  misses_ = 0;
+  if (losses_ > 0 && ++finds_ % kFindsForEachLoss == 0) {
+    --losses_;
   }
-  if (outcome == Outcome::kWork) {
-    misses_ = 0;
-    if (preemptions_ > 0 && ++hits_ % kHitsForEachPreemption == 0) {
-      --preemptions_;
-    }
-    return;
-  }
+}
+
+void SpinControl::Missed() noexcept {
   ++misses_;
   if (misses_ > kFreeMisses) {
     to_skip_ = std::min(1u << std::min(misses_ - kFreeMisses, 6u), kMostSkipped);
   }
+}
+
+void SpinControl::Preempted(uint64_t now_ns, uint64_t lost_ns) noexcept {
+  paused_until_ns_ = now_ns + (lost_ns << std::min(kFirstPause + losses_, kLongestPause));
+  ++losses_;
 }
 
 Lane* Lane::Create(napi_env env, uint64_t spin_ns) {
@@ -144,6 +152,7 @@ void Lane::RunSlice() {
   napi_create_object(env_, &resource);
   napi_open_callback_scope(env_, resource, context_, &callbacks);
   in_slice_ = true;
+  switches_ = InvoluntarySwitches();
   pool_->BeginPolling();
   const bool stay_hot = RunUntilQuiet(uv_hrtime() + kSliceNs);
   device_->Publish();
@@ -168,13 +177,7 @@ bool Lane::RunUntilQuiet(uint64_t slice_end_ns) {
     if (pool_->HasCompletions()) {
       pool_->DrainCompletions();
     } else {
-      const uint64_t window = spin_.Window();
-      found = false;
-      if (window > 0) {
-        const SpinControl::Outcome outcome = WaitForWork(window);
-        spin_.Record(outcome);
-        found = outcome != SpinControl::Outcome::kNothing;
-      }
+      found = WaitForWork();
     }
     if (found && uv_hrtime() >= slice_end_ns) {
       return true;
@@ -183,22 +186,28 @@ bool Lane::RunUntilQuiet(uint64_t slice_end_ns) {
   return !closed_ && device_->EnableKicks();
 }
 
-SpinControl::Outcome Lane::WaitForWork(uint64_t window_ns) const noexcept {
-  using enum SpinControl::Outcome;
+// Polls for a while, if that pays. Returns whether to look for work again.
+bool Lane::WaitForWork() noexcept {
   uint64_t now = uv_hrtime();
-  const uint64_t end = now + window_ns;
+  const uint64_t end = now + spin_.Window(now);
   bool found = false;
-  do {
+  while (!found && now < end) {
     for (int i = 0; i < 16 && !found; ++i) {
       found = device_->HasWork() || pool_->HasCompletions();
       Relax();
     }
     const uint64_t before = std::exchange(now, uv_hrtime());
-    if (now - before > kPreemptedNs) {
-      return kPreempted;
+    if (now - before > kPreemptedNs && InvoluntarySwitches() != switches_) {
+      spin_.Preempted(now, now - before);
+      return true;
     }
-  } while (!found && now < end);
-  return found ? kWork : kNothing;
+    if (found) {
+      spin_.Found();
+    } else if (now >= end) {
+      spin_.Missed();
+    }
+  }
+  return found;
 }
 
 void Lane::RunBatch(uint32_t count) {

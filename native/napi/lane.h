@@ -23,27 +23,31 @@ namespace gateway {
 // So would it where threads outnumber processors, which shows as polling that is preempted.
 class SpinControl {
  public:
-  enum class Outcome { kWork, kNothing, kPreempted };
-
   explicit SpinControl(uint64_t window_ns) noexcept : window_ns_(window_ns) {}
 
   // How long to poll now; 0: not at all.
-  [[nodiscard]] uint64_t Window() noexcept;
-  // What the last window brought.
-  void Record(Outcome outcome) noexcept;
+  [[nodiscard]] uint64_t Window(uint64_t now_ns) noexcept;
+  // The last window ended with work, or without.
+  void Found() noexcept;
+  void Missed() noexcept;
+  // The last window lost the processor for so long.
+  void Preempted(uint64_t now_ns, uint64_t lost_ns) noexcept;
 
  private:
   static constexpr uint32_t kFreeMisses = 8;
   static constexpr uint32_t kMostSkipped = 64;
-  static constexpr uint32_t kMostPreemptions = 12;
-  static constexpr uint32_t kHitsForEachPreemption = 1024;
+  // Polling pauses for 16 times what it lost, and for twice as long after each further loss.
+  static constexpr uint32_t kFirstPause = 4;
+  static constexpr uint32_t kLongestPause = 10;
+  static constexpr uint32_t kFindsForEachLoss = 512;
 
   const uint64_t window_ns_;
   uint32_t misses_ = 0;
-  // Fewer again as windows end with work: how crowded the processors are.
-  uint32_t preemptions_ = 0;
-  uint32_t hits_ = 0;
   uint32_t to_skip_ = 0;
+  // Losses, fewer again as windows end with work: how crowded the processors are.
+  uint32_t losses_ = 0;
+  uint32_t finds_ = 0;
+  uint64_t paused_until_ns_ = 0;
 };
 
 class Lane final : public Device::Host {
@@ -81,7 +85,7 @@ class Lane final : public Device::Host {
   void RunSlice();
   // Takes what there is for as long as a slice lasts. True when the lane should stay awake.
   [[nodiscard]] bool RunUntilQuiet(uint64_t slice_end_ns);
-  [[nodiscard]] SpinControl::Outcome WaitForWork(uint64_t window_ns) const noexcept;
+  bool WaitForWork() noexcept;
   void SetHot(bool hot) noexcept;
   void DeliverEvents();
   void CallJs(napi_ref function, uint32_t first, uint32_t second, int count);
@@ -90,6 +94,8 @@ class Lane final : public Device::Host {
 
   napi_env env_;
   SpinControl spin_;
+  // Involuntary switches at the beginning of the slice.
+  long switches_ = 0;
   std::shared_ptr<Device> device_;
   IoPool* pool_ = nullptr;
   uv_loop_t* loop_ = nullptr;

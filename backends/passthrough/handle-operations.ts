@@ -7,12 +7,14 @@ import { QUICK_COPY_BYTES } from "./devices.js";
 import { listDirectory } from "./directory-listing.js";
 import { type DirectoryHandle, FileHandle } from "./node.js";
 import type { NodeTable } from "./node-table.js";
+import { QuickSyncs } from "./quick-syncs.js";
 import { SlowFiles } from "./slow-files.js";
 
 /** What the passthrough backend does with files and directories that are open. */
 export abstract class HandleOperations extends Backend {
   protected readonly nodes: NodeTable;
   protected readonly slow: SlowFiles;
+  readonly #quickSyncs = new QuickSyncs();
 
   constructor(nodes: NodeTable) {
     super();
@@ -52,14 +54,17 @@ export abstract class HandleOperations extends Backend {
     posix.close(handle.fd);
   }
 
-  override fsync(
-    _caller: Caller,
-    handle: FileHandle | DirectoryHandle,
-    dataOnly: boolean,
-  ): Awaitable<Status> {
+  override fsync(caller: Caller, handle: FileHandle | DirectoryHandle, dataOnly: boolean): Awaitable<Status> {
     const flag = dataOnly ? 1 : 0;
-    const inMemory = handle instanceof FileHandle && handle.medium === Medium.MEMORY;
-    return inMemory ? posix.fsyncNow(handle.fd, flag) : posix.fsync(handle.fd, flag);
+    const medium = handle instanceof FileHandle ? handle.medium : undefined;
+    if (medium === Medium.MEMORY) {
+      return posix.fsyncNow(handle.fd, flag);
+    }
+    if (medium !== Medium.DISK) {
+      return posix.fsync(handle.fd, flag);
+    }
+    const atOnce = caller.isAlone === true && this.#quickSyncs.areLikely;
+    return this.#quickSyncs.time(() => (atOnce ? posix.fsyncNow : posix.fsync)(handle.fd, flag));
   }
 
   override fallocate(

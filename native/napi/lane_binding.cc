@@ -163,6 +163,14 @@ napi_value InFlight(napi_env env, napi_callback_info info) {
   return arguments.ReturnUint32(LaneOf(arguments).device().InFlight(arguments.Uint32(0)));
 }
 
+// isAlone(): whether there is one request and no more
+napi_value IsAlone(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  napi_value alone = nullptr;
+  napi_get_boolean(env, LaneOf(arguments).device().IsAlone(), &alone);
+  return alone;
+}
+
 // statistics(queue, into: Float64Array(5)): requests, malformed, kicks, signals, transfers
 napi_value ReadStatistics(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -287,17 +295,29 @@ struct Entry {
 };
 
 constexpr Entry kFunctions[] = {
-    {"setHandlers", SetHandlers}, {"addRegion", AddRegion},
-    {"setRegions", SetRegions},   {"removeRegion", RemoveRegion},
-    {"startQueue", StartQueue},   {"setKick", SetKick},
-    {"setCall", SetCall},         {"setError", SetError},
-    {"setEnabled", SetEnabled},   {"quiesce", Quiesce},
-    {"detach", Detach},           {"abandon", Abandon},
-    {"inFlight", InFlight},       {"statistics", ReadStatistics},
-    {"complete", Complete},       {"readRequest", ReadRequest},
-    {"writeBody", WriteBody},     {"bindDescriptor", BindDescriptor},
-    {"bindArena", BindArena},     {"bindPartial", BindPartial},
-    {"unbind", Unbind},           {"close", Close},
+    {"setHandlers", SetHandlers},
+    {"addRegion", AddRegion},
+    {"setRegions", SetRegions},
+    {"removeRegion", RemoveRegion},
+    {"startQueue", StartQueue},
+    {"setKick", SetKick},
+    {"setCall", SetCall},
+    {"setError", SetError},
+    {"setEnabled", SetEnabled},
+    {"quiesce", Quiesce},
+    {"detach", Detach},
+    {"abandon", Abandon},
+    {"inFlight", InFlight},
+    {"isAlone", IsAlone},
+    {"statistics", ReadStatistics},
+    {"complete", Complete},
+    {"readRequest", ReadRequest},
+    {"writeBody", WriteBody},
+    {"bindDescriptor", BindDescriptor},
+    {"bindArena", BindArena},
+    {"bindPartial", BindPartial},
+    {"unbind", Unbind},
+    {"close", Close},
 };
 
 // createLane(spinNs, ioThreads): the lane, or undefined when memory is short

@@ -89,6 +89,10 @@ class Device : public std::enable_shared_from_this<Device> {
   uint32_t RunPass();
   // Whether a running queue has something that RunPass could take.
   [[nodiscard]] bool HasWork() const noexcept;
+  // Whether exactly one request is not answered, and none waits to be taken.
+  [[nodiscard]] bool IsAlone() const noexcept {
+    return free_slots_.size() == slot_layout::kSlots - 1 && !HasWork();
+  }
   void DisableKicks() noexcept;
   // True when there is work after all.
   [[nodiscard]] bool EnableKicks() noexcept;

@@ -26,6 +26,7 @@ export class Request {
     supplementaryGroup: -1,
     umask: 0,
     clearsPrivileges: false,
+    isAlone: false,
   };
   /** Where backends put attributes: in the reply, at the place all replies with attributes share. */
   readonly attr: AttrRecord;

@@ -118,6 +118,7 @@ interface LaneBinding {
   detach(queue: number): number;
   abandon(queue: number): void;
   inFlight(queue: number): number;
+  isAlone(): boolean;
   statistics(queue: number, into: Float64Array): void;
   complete(slot: number, result: number): void;
   readRequest(slot: number, offset: number, into: Uint8Array): number;
@@ -266,6 +267,11 @@ export class Lane {
   /** Requests of the queue that are not answered. */
   inFlight(queue: number): number {
     return this.#binding.inFlight(queue);
+  }
+
+  /** Exactly one request of all queues is not answered, and none waits to be taken. */
+  isAlone(): boolean {
+    return this.#binding.isAlone();
   }
 
   /**

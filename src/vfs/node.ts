@@ -85,4 +85,6 @@ export interface Caller {
   umask: number;
   /** Writing, truncating or opening with O_TRUNC by this caller clears setuid, setgid and capabilities. */
   clearsPrivileges: boolean;
+  /** No other request is under way, so that what waits for this one holds up nobody. Known for fsync only. */
+  isAlone?: boolean;
 }

@@ -155,6 +155,7 @@ function fsync(session: FuseSession, request: Request): Awaitable<Status> {
   if (handle === undefined) {
     return BAD_HANDLE;
   }
+  request.caller.isAlone = session.lane.isAlone();
   return session.backend.fsync(request.caller, handle, (request.word(2) & FSYNC_DATA_ONLY) !== 0);
 }
 

@@ -197,8 +197,9 @@ export class FileOpener {
   }
 
   #handle(node: PassthroughNode, fd: number, how: HostFlags): FileHandle {
-    this.#nodes.opened(node);
-    return new FileHandle(node, fd, how);
+    const handle = new FileHandle(node, fd, how);
+    this.#nodes.opened(node, handle);
+    return handle;
   }
 }
 

@@ -371,8 +371,9 @@ export class NodeTable {
   }
 
   /** A handle on the node is open. */
-  opened(node: PassthroughNode): void {
+  opened(node: PassthroughNode, handle?: FileHandle): void {
     node.handles++;
+    node.latest = handle ?? node.latest;
   }
 
   /** A handle on the node is closed. */
@@ -380,6 +381,9 @@ export class NodeTable {
     node.handles--;
     if (node.creator === handle) {
       node.creator = undefined;
+    }
+    if (node.latest === handle) {
+      node.latest = undefined;
     }
     this.#release(node);
   }

@@ -52,6 +52,8 @@ export class PassthroughNode extends VfsNode implements Identity {
   target: string | undefined;
   /** The handle that created the file, while it is open: its descriptor is as good as `path`. */
   creator: FileHandle | undefined;
+  /** The file's handle that was opened last, while it is open. */
+  latest: FileHandle | undefined;
   /** Open handles. */
   handles = 0;
   /** The guest may name the node. */

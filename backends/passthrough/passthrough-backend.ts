@@ -415,11 +415,15 @@ export class PassthroughBackend extends HandleOperations {
     name: string,
     into: Uint8Array,
   ): Awaitable<Status> {
+    const isRemote = this.nodes.isRemote(node);
+    if (this.#hasXattrs && !isRemote && node.latest !== undefined) {
+      return posix.getXattrOfOpen(node.latest.fd, name, into);
+    }
     const fd = this.#xattrDescriptor(node);
     if (fd < 0) {
       return fd;
     }
-    return this.nodes.isRemote(node) ? posix.getXattrSlowly(fd, name, into) : posix.getXattr(fd, name, into);
+    return isRemote ? posix.getXattrSlowly(fd, name, into) : posix.getXattr(fd, name, into);
   }
 
   override listxattr(_caller: Caller, node: PassthroughNode, into: Uint8Array): Status {

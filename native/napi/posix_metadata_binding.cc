@@ -154,6 +154,15 @@ napi_value GetXattr(napi_env env, napi_callback_info info) {
   return call.Return(static_cast<int>(posix::GetXattr(call.Fd(0), name.get(), call.Bytes(2))));
 }
 
+// getXattrOfOpen(fd, name, into): of a descriptor that is no O_PATH one
+napi_value GetXattrOfOpen(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const Name name(call, 1);
+  if (name.bad()) return call.Return(-ERANGE);
+  return call.Return(
+      static_cast<int>(posix::GetXattrOfOpen(call.Fd(0), name.get(), call.Bytes(2))));
+}
+
 // listXattr(fd, into)
 napi_value ListXattr(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
@@ -193,6 +202,7 @@ constexpr PosixFunction kFunctions[] = {
     {"changeOwner", ChangeOwner},
     {"setTimes", SetTimes},
     {"getXattr", GetXattr},
+    {"getXattrOfOpen", GetXattrOfOpen},
     {"listXattr", ListXattr},
     {"setXattr", SetXattr},
     {"removeXattr", RemoveXattr},

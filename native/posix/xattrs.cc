@@ -56,6 +56,10 @@ ssize_t GetXattr(int fd, const char* name, std::span<std::byte> into) noexcept {
       [&](const char* path) { return getxattr(path, name, into.data(), into.size()); });
 }
 
+ssize_t GetXattrOfOpen(int fd, const char* name, std::span<std::byte> into) noexcept {
+  return Status(fgetxattr(fd, name, into.data(), into.size()));
+}
+
 ssize_t ListXattr(int fd, std::span<std::byte> into) noexcept {
   auto* const list = reinterpret_cast<char*>(into.data());
   return Call(

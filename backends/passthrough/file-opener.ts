@@ -14,6 +14,7 @@ import {
 } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
 import { QUICK_COPY_BYTES } from "./devices.js";
+import type { Entries } from "./entries.js";
 import { DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 import { type HostFlags, hostFlags } from "./open-flags.js";
@@ -31,10 +32,12 @@ const OPEN_FOR_WRITING: HostFlags = { bits: O_RDWR, isWritable: true, isSynchron
 /** Opens and creates the host's regular files and directories. */
 export class FileOpener {
   readonly #nodes: NodeTable;
+  readonly #entries: Entries;
   readonly #allowDirectIo: boolean;
 
-  constructor(nodes: NodeTable, allowDirectIo: boolean) {
+  constructor(nodes: NodeTable, entries: Entries, allowDirectIo: boolean) {
     this.#nodes = nodes;
+    this.#entries = entries;
     this.#allowDirectIo = allowDirectIo;
   }
 
@@ -135,7 +138,7 @@ export class FileOpener {
   }
 
   #unnamed(fd: number, how: HostFlags): Result<FileHandle> {
-    const node = this.#nodes.createdUnnamed(fd);
+    const node = this.#entries.createdUnnamed(fd);
     if (typeof node === "number") {
       posix.close(fd);
       return node;
@@ -175,7 +178,7 @@ export class FileOpener {
   }
 
   #openExisting(caller: Caller, parent: PassthroughNode, name: string, how: HostFlags): Result<FileHandle> {
-    const node = this.#nodes.lookup(parent, name);
+    const node = this.#entries.lookup(parent, name);
     const handle = typeof node === "number" ? node : this.#open(caller, node, how);
     if (typeof handle === "number") {
       return handle;
@@ -186,7 +189,7 @@ export class FileOpener {
   }
 
   #created(parent: PassthroughNode, name: string, fd: number, how: HostFlags): Result<FileHandle> {
-    const node = this.#nodes.created(parent, name, fd);
+    const node = this.#entries.created(parent, name, fd);
     if (typeof node === "number") {
       posix.close(fd);
       return node;

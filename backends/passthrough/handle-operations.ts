@@ -5,6 +5,7 @@ import { type Awaitable, EBADF, type Result, type Status } from "../../src/vfs/e
 import type { Caller } from "../../src/vfs/node.js";
 import { QUICK_COPY_BYTES } from "./devices.js";
 import { listDirectory } from "./directory-listing.js";
+import type { Entries } from "./entries.js";
 import { type DirectoryHandle, FileHandle } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 import { QuickSyncs } from "./quick-syncs.js";
@@ -13,13 +14,15 @@ import { SlowFiles } from "./slow-files.js";
 /** What the passthrough backend does with files and directories that are open. */
 export abstract class HandleOperations extends Backend {
   protected readonly nodes: NodeTable;
+  protected readonly entries: Entries;
   protected readonly slow: SlowFiles;
   readonly #quickSyncs = new QuickSyncs();
 
-  constructor(nodes: NodeTable) {
+  constructor(nodes: NodeTable, entries: Entries) {
     super();
     this.nodes = nodes;
-    this.slow = new SlowFiles(nodes);
+    this.entries = entries;
+    this.slow = new SlowFiles(nodes, entries);
   }
 
   /** For reads that native code does not serve (see {@link FileHandle.boundFile}). */

@@ -1,25 +1,15 @@
 import { Medium, posix } from "../../src/native/posix.js";
-import { ATTR_WORDS, Attr, FUSE_ATTR_SUBMOUNT } from "../../src/vfs/attributes.js";
-import {
-  EAGAIN,
-  ENOENT,
-  ENOTDIR,
-  EOPNOTSUPP,
-  EPERM,
-  ESTALE,
-  type Result,
-  type Status,
-} from "../../src/vfs/errno.js";
+import { ATTR_WORDS, Attr } from "../../src/vfs/attributes.js";
+import { ENOENT, EOPNOTSUPP, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Logger } from "../../src/vfs/logger.js";
 import type { FileIdentifier } from "../../src/vfs/node.js";
 import { DescriptorLimit } from "./descriptor-limit.js";
 import { Devices } from "./devices.js";
-import { DiskPatience } from "./disk-patience.js";
 import { emptyIdentity, hasBirth, IdentityMap, identityOf, isSame, isSubmount } from "./identity.js";
 import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
 import { PinnedPaths } from "./pinned-paths.js";
-import { locate, relocate, unlocate } from "./places.js";
+import { locate, unlocate } from "./places.js";
 
 /** Attributes that must survive a look at something else. */
 const kept = new Uint32Array(ATTR_WORDS);
@@ -34,17 +24,15 @@ export class NodeTable {
   readonly #nodes = new IdentityMap();
   readonly #limit: DescriptorLimit;
   readonly #seen = emptyIdentity();
-  readonly #devices = new Devices();
-  readonly #patience: DiskPatience;
+  /** Which of the files may keep callers waiting. */
+  readonly devices = new Devices();
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
   /** Nodes that the guest knows and that have a handle instead of a descriptor. */
   #handled = 0;
 
-  /** @param patienceMs see {@link PATIENCE_MS} */
-  constructor(logger: Logger, patienceMs: number) {
-    this.#patience = new DiskPatience(patienceMs);
+  constructor(logger: Logger) {
     this.#limit = new DescriptorLimit(logger);
     this.#pinned = new PinnedPaths(Number.MAX_SAFE_INTEGER, () => false);
   }
@@ -98,7 +86,7 @@ export class NodeTable {
     if (node.path >= 0) {
       this.#closePath(node);
     }
-    this.#unlocate(node);
+    this.unlocate(node);
     return true;
   }
 
@@ -110,124 +98,40 @@ export class NodeTable {
     return node;
   }
 
-  /** Finds an entry; leaves its attributes in `posix.attr`. */
-  lookup(parent: PassthroughNode, name: string): Result<PassthroughNode> {
-    const directory = this.pin(parent);
-    if (directory < 0) {
-      return directory;
-    }
-    const status = posix.statAt(directory, name);
-    if (status < 0) {
-      return status;
-    }
-    const node = this.#living(identityOf(posix.attr, this.#seen));
-    return node === undefined
-      ? this.found(parent, name, posix.openPath(directory, name))
-      : this.#entry(parent, name, node);
-  }
-
-  /** As lookup, where that cannot wait for a disk or a remote file system. Errors: EAGAIN. */
-  lookupNow(parent: PassthroughNode, name: string): Result<PassthroughNode> {
-    const medium = this.#devices.mediumOf(parent);
-    if (medium === Medium.REMOTE || this.#devices.isRemoteRoot(parent, name)) {
-      return -EAGAIN;
-    }
-    if (medium === Medium.MEMORY) {
-      return this.lookup(parent, name);
-    }
-    if (!this.#patience.mayHoldUp(parent, name)) {
-      return this.#patience.time(() => this.lookup(parent, name));
-    }
-    const directory = this.pin(parent);
-    const path = directory < 0 ? directory : posix.openPathCached(directory, name);
-    return path === -EAGAIN ? path : this.found(parent, name, path);
-  }
-
-  /** As lookup, of an entry that was opened as a path, attributes in `posix.attr`. Errors pass. */
-  found(parent: PassthroughNode, name: string, path: number): Result<PassthroughNode> {
-    const node = this.#adopt(this.limited(path));
-    return typeof node === "number" ? node : this.#entry(parent, name, node);
-  }
-
-  #entry(parent: PassthroughNode, name: string, node: PassthroughNode): PassthroughNode {
-    if (isSubmount(node, parent)) {
-      posix.attr[Attr.FLAGS] = FUSE_ATTR_SUBMOUNT;
-      this.#mounts?.entered(node);
-      this.#devices.entered(parent, name, node);
-    }
-    if (this.needsPlace(node)) {
-      this.locate(node, parent, name);
-    }
-    return node;
-  }
-
   /** Whether calls on the file may take as long as somebody else likes. */
   isRemote(node: PassthroughNode): boolean {
-    return this.#devices.mediumOf(node) === Medium.REMOTE;
+    return this.devices.mediumOf(node) === Medium.REMOTE;
   }
 
   /** Whether no call on the file waits for a disk. */
   isInMemory(node: PassthroughNode): boolean {
-    return this.#devices.mediumOf(node) === Medium.MEMORY;
+    return this.devices.mediumOf(node) === Medium.MEMORY;
   }
 
   /** Whether the same holds for an entry of the directory. */
   hasRemoteEntries(directory: PassthroughNode): boolean {
-    return this.#devices.hasRemoteRoots(directory) || this.isRemote(directory);
+    return this.devices.hasRemoteRoots(directory) || this.isRemote(directory);
   }
 
-  /** The directory above one, attributes in `posix.attr`. Errors: ENOTDIR, ESTALE when it is not in the share. */
-  parentOf(node: PassthroughNode): Result<PassthroughNode> {
-    if (!node.isDirectory) {
-      return -ENOTDIR;
-    }
-    const path = this.pin(node);
-    return path < 0 ? path : this.#adopt(this.limited(posix.openParent(path, this.#root?.path ?? -1)));
+  /** The root, once started. */
+  get root(): PassthroughNode | undefined {
+    return this.#root;
+  }
+
+  /** Nodes that the guest knows have a handle instead of a descriptor; these do not know their names. */
+  get hasHandled(): boolean {
+    return this.#handled > 0;
+  }
+
+  /** Something is mounted where the node is an entry of `parent`. */
+  entered(parent: PassthroughNode, name: string, node: PassthroughNode): void {
+    this.#mounts?.entered(node);
+    this.devices.entered(parent, name, node);
   }
 
   /** Whether it is worth remembering where a node was seen: nothing else will find its file. */
   needsPlace(node: PassthroughNode): boolean {
     return node.path < 0 ? node.handle === "" : this.#mounts === undefined && node !== this.#root;
-  }
-
-  /** The node of an entry that was just created, attributes in `posix.attr`; `fd` is the open file, if it is one. */
-  created(parent: PassthroughNode, name: string, fd = -1): Result<PassthroughNode> {
-    const seen = identityOf(posix.attr, this.#seen);
-    const former = this.#nodes.get(seen);
-    if (former !== undefined) {
-      // A deleted file's, even if both were born within one tick of the clock.
-      this.#drop(former);
-    }
-    if (hasBirth(seen)) {
-      return this.addLazy(seen, parent, name);
-    }
-    if (fd < 0) {
-      return this.#adopt(this.limited(posix.openPath(parent.path, name)));
-    }
-    return this.createdUnnamed(fd);
-  }
-
-  /**
-   * The node of a directory that was just created in one that is pinned; leaves its attributes in `posix.attr`. What is
-   * made or removed in it, and removing it, takes a descriptor: it gets it at once.
-   */
-  createdDirectory(parent: PassthroughNode, name: string): Result<PassthroughNode> {
-    const path = posix.openPath(parent.path, name);
-    if (path < 0) {
-      const status = posix.statAt(parent.path, name);
-      return status < 0 ? status : this.created(parent, name);
-    }
-    const former = this.#nodes.get(identityOf(posix.attr, this.#seen));
-    if (former !== undefined && !former.isHeld) {
-      // A deleted one's, even if both were born within one tick of the clock.
-      this.#drop(former);
-    }
-    return this.found(parent, name, path);
-  }
-
-  /** The node of an open file that was just created without a name. */
-  createdUnnamed(fd: number): Result<PassthroughNode> {
-    return this.#adopt(this.limited(posix.reopenPath(fd)));
   }
 
   /** A node for a file that was seen in a directory but not opened. The file system must have birth times. */
@@ -236,6 +140,11 @@ export class NodeTable {
     this.#nodes.add(node);
     this.locate(node, parent, name);
     return node;
+  }
+
+  /** The node of these numbers, whatever its birth. */
+  known(seen: Identity): PassthroughNode | undefined {
+    return this.#nodes.get(seen);
   }
 
   /**
@@ -247,15 +156,43 @@ export class NodeTable {
     if (node === undefined || node.isHeld || isSame(node, seen)) {
       return node;
     }
-    this.#drop(node);
+    this.drop(node);
     return undefined;
   }
 
   /** As match. Leaves what it finds, or something else, in `posix.attr` where it has to look closer. */
-  #living(seen: Identity): PassthroughNode | undefined {
+  living(seen: Identity): PassthroughNode | undefined {
     const node = this.match(seen);
     // A deleted file's: the birth of the one that has its number now is as old as the clock can tell.
     return node?.retained && this.pin(node) < 0 ? undefined : node;
+  }
+
+  /** The node of a path whose attributes `posix.attr` has; the descriptor is taken over or closed. Errors pass. */
+  adopt(path: number): Result<PassthroughNode> {
+    if (path < 0) {
+      return path;
+    }
+    // Between a look and the opening the host may have put another file there.
+    const known = this.match(identityOf(posix.attr, this.#seen));
+    if (known === undefined) {
+      return this.addOpened(path);
+    }
+    if (known.retained && this.pin(known) < 0) {
+      posix.stat(path);
+      return this.addOpened(path);
+    }
+    if (known.path < 0) {
+      this.#attach(known, path);
+    } else {
+      posix.close(path);
+    }
+    return known;
+  }
+
+  /** The node is not to be found any more. */
+  drop(node: PassthroughNode): void {
+    this.#nodes.remove(node);
+    this.unlocate(node);
   }
 
   /** The node's O_PATH descriptor, opened if need be. */
@@ -299,55 +236,17 @@ export class NodeTable {
     return this.#statPlace(node);
   }
 
-  /**
-   * To be called before a name is removed or replaced, the directory being pinned. A node of that name without
-   * a descriptor gets one, so that the guest can go on using it; if nobody could, it is returned to be
-   * dropped afterwards.
-   */
-  beforeRemoval(parent: PassthroughNode, name: string): PassthroughNode | undefined {
-    const seen = parent.entries?.get(name);
-    // A directory may be somebody's current one: it is opened in any case, which shows whether it is there.
-    if (seen?.isDirectory === true && seen.path < 0 && this.pin(seen) >= 0) {
-      return undefined;
-    }
-    // Nodes with a handle do not know their names.
-    const looked = seen !== undefined || this.#handled > 0 ? posix.statAt(parent.path, name) : -ENOENT;
-    const node = looked < 0 ? undefined : this.match(identityOf(posix.attr, this.#seen));
-    if (node === undefined || node.path >= 0) {
-      return undefined;
-    }
-    const isUnused = !node.isDirectory && node.handles === 0 && posix.attr[Attr.NLINK] === 1;
-    // With a descriptor, a disk frees the blocks when that is closed.
-    if (isUnused && !this.#devices.waitsToFree(node, posix.attr)) {
-      return node;
-    }
-    this.pin(node);
-    return undefined;
-  }
-
-  /** The name was removed; `dropped` is what beforeRemoval returned. */
-  afterRemoval(parent: PassthroughNode, name: string, dropped: PassthroughNode | undefined): void {
-    if (dropped !== undefined) {
-      this.#drop(dropped);
-    }
-    const seen = parent.entries?.get(name);
-    if (seen !== undefined) {
-      this.#unlocate(seen);
-    }
-  }
-
-  /** An entry moved from one name to another; with `exchange` the other one moved back. */
-  renamed(
-    from: readonly [PassthroughNode, string],
-    to: readonly [PassthroughNode, string],
-    exchange: boolean,
-  ): void {
-    relocate(from, to, exchange, (node, parent, name) => this.locate(node, parent, name));
-  }
-
   /** Remembers where a node without a descriptor was seen. */
   locate(node: PassthroughNode, parent: PassthroughNode, name: string): void {
     const left = locate(node, parent, name);
+    if (left !== undefined) {
+      this.#release(left);
+    }
+  }
+
+  /** Forgets where a node was seen. */
+  unlocate(node: PassthroughNode): void {
+    const left = unlocate(node);
     if (left !== undefined) {
       this.#release(left);
     }
@@ -417,28 +316,6 @@ export class NodeTable {
     return this.#limit.check(result);
   }
 
-  /** The node of a path whose attributes `posix.attr` has; the descriptor is taken over or closed. Errors pass. */
-  #adopt(path: number): Result<PassthroughNode> {
-    if (path < 0) {
-      return path;
-    }
-    // Between a look and the opening the host may have put another file there.
-    const known = this.match(identityOf(posix.attr, this.#seen));
-    if (known === undefined) {
-      return this.addOpened(path);
-    }
-    if (known.retained && this.pin(known) < 0) {
-      posix.stat(path);
-      return this.addOpened(path);
-    }
-    if (known.path < 0) {
-      this.#attach(known, path);
-    } else {
-      posix.close(path);
-    }
-    return known;
-  }
-
   #pin(node: PassthroughNode): number {
     if (node.creator !== undefined) {
       const path = this.limited(posix.reopenPath(node.creator.fd));
@@ -468,7 +345,7 @@ export class NodeTable {
   #pinByHandle(node: PassthroughNode, path: number): number {
     if (path < 0) {
       if (path === -ESTALE) {
-        this.#drop(node);
+        this.drop(node);
       }
       return path;
     }
@@ -477,7 +354,7 @@ export class NodeTable {
     const isFound = posix.stat(path) === 0 && posix.attr[Attr.NLINK] !== 0;
     if (!isFound || !isSame(node, identityOf(posix.attr, this.#seen))) {
       posix.close(path);
-      this.#drop(node);
+      this.drop(node);
       return -ESTALE;
     }
     return this.#attach(node, path);
@@ -496,10 +373,10 @@ export class NodeTable {
   #attach(node: PassthroughNode, path: number): number {
     this.#dropHandle(node);
     node.path = path;
-    this.#devices.saw(node);
+    this.devices.saw(node);
     this.#pinned.add(node);
     if (!this.needsPlace(node)) {
-      this.#unlocate(node);
+      this.unlocate(node);
     }
     return path;
   }
@@ -559,18 +436,6 @@ export class NodeTable {
     node.path = -1;
   }
 
-  #unlocate(node: PassthroughNode): void {
-    const left = unlocate(node);
-    if (left !== undefined) {
-      this.#release(left);
-    }
-  }
-
-  #drop(node: PassthroughNode): void {
-    this.#nodes.remove(node);
-    this.#unlocate(node);
-  }
-
   /** Lets go of a node that neither the guest, nor a handle, nor an entry needs. */
   #release(node: PassthroughNode): void {
     if (node.known || node.handles > 0 || node.entries !== undefined) {
@@ -579,11 +444,11 @@ export class NodeTable {
     this.#nodes.remove(node);
     if (node.path >= 0) {
       this.#pinned.remove(node);
-      this.#devices.closeLast(node);
+      this.devices.closeLast(node);
     }
     this.#dropHandle(node);
     this.#mounts?.left(node);
-    this.#devices.forget(node);
-    this.#unlocate(node);
+    this.devices.forget(node);
+    this.unlocate(node);
   }
 }

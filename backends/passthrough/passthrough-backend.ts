@@ -20,6 +20,7 @@ import type { Logger } from "../../src/vfs/logger.js";
 import type { Caller, FileIdentifier, VfsNode } from "../../src/vfs/node.js";
 import { applyChange, clearSetgid } from "./attribute-changes.js";
 import { PATIENCE_MS } from "./disk-patience.js";
+import { Entries } from "./entries.js";
 import { FileOpener } from "./file-opener.js";
 import { HandleOperations } from "./handle-operations.js";
 import { Mounts } from "./mounts.js";
@@ -80,9 +81,10 @@ export class PassthroughBackend extends HandleOperations {
   #root: PassthroughNode | undefined;
 
   constructor(options: PassthroughOptions) {
-    super(new NodeTable(options.logger, options.patienceMs ?? PATIENCE_MS));
+    const nodes = new NodeTable(options.logger);
+    super(nodes, new Entries(nodes, options.patienceMs ?? PATIENCE_MS));
     this.#options = options;
-    this.#opener = new FileOpener(this.nodes, options.allowDirectIo);
+    this.#opener = new FileOpener(this.nodes, this.entries, options.allowDirectIo);
     this.#hasXattrs = options.xattr || options.posixAcl === true;
     this.capabilities = {
       hardLinks: true,
@@ -177,7 +179,7 @@ export class PassthroughBackend extends HandleOperations {
     name: string,
     out: AttrRecord,
   ): Awaitable<Result<PassthroughNode>> {
-    const found = this.nodes.lookupNow(parent, name);
+    const found = this.entries.lookupNow(parent, name);
     return found === -EAGAIN
       ? this.slow.lookup(parent, name, (node) => this.#give(node, out))
       : this.#give(found, out);
@@ -264,7 +266,7 @@ export class PassthroughBackend extends HandleOperations {
     }
     const bits = maskedMode(caller, directory, mode);
     const made = posix.makeDirectory(directory, name, bits, uid, gid, supplementaryGroup);
-    return made < 0 ? made : this.#give(this.nodes.createdDirectory(parent, name), out);
+    return made < 0 ? made : this.#give(this.entries.createdDirectory(parent, name), out);
   }
 
   override symlink(
@@ -317,16 +319,16 @@ export class PassthroughBackend extends HandleOperations {
       return to;
     }
     const replaces = (flags & (RenameFlag.NOREPLACE | RenameFlag.EXCHANGE)) === 0;
-    const victim = replaces ? this.nodes.beforeRemoval(newParent, newName) : undefined;
+    const victim = replaces ? this.entries.beforeRemoval(newParent, newName) : undefined;
     const { uid, gid, supplementaryGroup } = caller;
     const status = posix.rename(from, name, to, newName, flags, uid, gid, supplementaryGroup);
     if (status < 0) {
       return status;
     }
     if (replaces) {
-      this.nodes.afterRemoval(newParent, newName, victim);
+      this.entries.afterRemoval(newParent, newName, victim);
     }
-    this.nodes.renamed([parent, name], [newParent, newName], (flags & RenameFlag.EXCHANGE) !== 0);
+    this.entries.renamed([parent, name], [newParent, newName], (flags & RenameFlag.EXCHANGE) !== 0);
     return 0;
   }
 
@@ -374,7 +376,7 @@ export class PassthroughBackend extends HandleOperations {
   }
 
   override parentOf(_caller: Caller, node: PassthroughNode, out: AttrRecord): Result<PassthroughNode> {
-    return this.#give(this.nodes.parentOf(node), out);
+    return this.#give(this.entries.parentOf(node), out);
   }
 
   override identify(node: PassthroughNode): Result<FileIdentifier> {
@@ -454,7 +456,7 @@ export class PassthroughBackend extends HandleOperations {
   }
 
   #created(made: Status, parent: PassthroughNode, name: string, out: AttrRecord): Result<PassthroughNode> {
-    return made < 0 ? made : this.#give(this.nodes.created(parent, name), out);
+    return made < 0 ? made : this.#give(this.entries.created(parent, name), out);
   }
 
   #remove(parent: PassthroughNode, name: string, isDirectory: number): Status {
@@ -462,10 +464,10 @@ export class PassthroughBackend extends HandleOperations {
     if (directory < 0) {
       return directory;
     }
-    const victim = this.nodes.beforeRemoval(parent, name);
+    const victim = this.entries.beforeRemoval(parent, name);
     const status = posix.unlink(directory, name, isDirectory);
     if (status === 0) {
-      this.nodes.afterRemoval(parent, name, victim);
+      this.entries.afterRemoval(parent, name, victim);
     }
     return status;
   }

@@ -3,6 +3,7 @@ import { ATTR_WORDS, type AttrRecord } from "../../src/vfs/attributes.js";
 import { type DirectoryBuffer, ENTRY_BYTES } from "../../src/vfs/directory-buffer.js";
 import type { Result, Status } from "../../src/vfs/errno.js";
 import { addEntries } from "./directory-listing.js";
+import type { Entries } from "./entries.js";
 import type { DirectoryHandle, PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
 
@@ -12,9 +13,11 @@ import type { NodeTable } from "./node-table.js";
  */
 export class SlowFiles {
   readonly #nodes: NodeTable;
+  readonly #entries: Entries;
 
-  constructor(nodes: NodeTable) {
+  constructor(nodes: NodeTable, entries: Entries) {
     this.#nodes = nodes;
+    this.#entries = entries;
   }
 
   /** Finds an entry; `finish` gets it while its attributes are in `posix.attr`. */
@@ -30,7 +33,7 @@ export class SlowFiles {
     const attr = new Uint32Array(ATTR_WORDS);
     const path = await posix.openPathSlowly(directory, name, new Uint8Array(attr.buffer));
     posix.attr.set(attr);
-    return finish(this.#nodes.found(parent, name, path));
+    return finish(this.#entries.found(parent, name, path));
   }
 
   async stat(fd: number, out: AttrRecord): Promise<Status> {

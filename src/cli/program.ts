@@ -109,7 +109,9 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "the server, not the guest, clears setuid and setgid when files are changed (default where file data is not" +
       " cached)",
   ],
-  ["--no-killpriv-v2", "leave that to the guest (default where it is cached)"],
+  ["--no-killpriv-v2", "leave that to the guest (default elsewhere)"],
+  ["--file-locks", "the server keeps file locks and hears of each close (default, except for overlays)"],
+  ["--no-file-locks", "the guest keeps them, and closes files without asking (default for overlays)"],
   ["--announce-submounts", "mount points in the share are file systems of their own in the guest (default)"],
   ["--no-announce-submounts", "they look like directories of the share"],
   [

@@ -96,7 +96,15 @@ const commonFields = {
     flag.check(
       z.describe(
         "The server, not the guest, clears setuid and setgid when files are changed; unless given, only where file" +
-          " data is not cached",
+          " data is not cached, and in overlays",
+      ),
+    ),
+  ),
+  fileLocks: z.optional(
+    flag.check(
+      z.describe(
+        "The server keeps file locks and hears of each close, instead of the guest; unless given, in all shares but" +
+          " overlays",
       ),
     ),
   ),

@@ -190,6 +190,13 @@ const overlayShare = z.strictObject({
         "Hard links of lower files stay links when they are copied up; off: each name is copied apart",
       ),
     ),
+  metacopy: z
+    ._default(oneOf(SWITCHES), "off")
+    .check(
+      z.describe(
+        "Changes of owner, mode, times and the like leave a file's data in its lower layer until it is written",
+      ),
+    ),
   volatile: z
     ._default(flag, false)
     .check(z.describe("Nothing is synchronised; not to be used after a crash")),

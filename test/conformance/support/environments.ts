@@ -72,7 +72,7 @@ export interface CustomBackend {
   readonly declared: ReadonlySet<Capability>;
 }
 
-/** A backend through the FUSE session and real rings. */
+/** A backend through the FUSE session and real rings, where nobody but the server can keep locks. */
 export async function ringsEnvironment(backend: BackendName, custom?: CustomBackend): Promise<Environment> {
   const flags = DEFAULT_INIT_FLAGS | InitFlag.HANDLE_KILLPRIV_V2;
   const serve = (directory: string) => [...SERVER_ARGS[backend](directory), "--file-locks"];

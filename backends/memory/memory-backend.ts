@@ -317,10 +317,6 @@ export class MemoryBackend extends Backend {
     return writeFile(this.#store, caller, handle as MemoryFileHandle, offset, from);
   }
 
-  override flush(): Status {
-    return 0;
-  }
-
   override release(handle: VfsHandle): void {
     const { node } = handle as MemoryFileHandle;
     if (--node.openCount === 0) {

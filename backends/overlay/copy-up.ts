@@ -9,7 +9,7 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../../src/vfs/attributes.js";
-import { type CloneOptions, RenameFlag } from "../../src/vfs/backend.js";
+import { RenameFlag } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   ENOSYS,
@@ -21,16 +21,19 @@ import {
 } from "../../src/vfs/errno.js";
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { isSameOwner, modeAndTimesOf, ownerOf, timesOf } from "./attribute-change.js";
+import { cloneAttributes, cloneUp } from "./clone-up.js";
 import { copyData } from "./copy-data.js";
 import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
+import { completeCopy, dataOf, findData, isComplete, openSource } from "./lower-data.js";
 import type { OverlayNode } from "./merged-node.js";
-import { markImpure, markOrigin, originMark, originOf } from "./origin.js";
+import { markOrigin, originOf } from "./origin.js";
 import type { Overlay } from "./overlay.js";
-import { andThen, run, type Steps, wait } from "./steps.js";
+import { keepTimes, publish, takeCopy } from "./publish-copy.js";
+import { run, type Steps, wait } from "./steps.js";
 import { discardWork } from "./work-directory.js";
 
-const { O_EXCL, O_NOATIME, O_RDONLY, O_RDWR } = constants;
+const { O_EXCL, O_RDWR } = constants;
 const PRIVATE_FILE = 0o600;
 const PRIVATE_DIRECTORY = 0o700;
 /** Attributes that change what a file permits: a copy without them would not be the same file. */
@@ -42,16 +45,41 @@ const ESSENTIAL_XATTRS = ["security.", "system.posix_acl_"];
  * @param size how much of a file's data is wanted, for one that is about to be truncated
  */
 export function copyUp(overlay: Overlay, node: OverlayNode, size?: bigint): Awaitable<Status> {
+  if (node.upper !== undefined && isComplete(node)) {
+    return 0;
+  }
+  const { upper, copying } = { upper: overlay.upper, copying: node.copying };
+  if (upper === undefined) {
+    return -EROFS;
+  }
+  if (copying !== undefined) {
+    // It may be a copy of attributes only.
+    return copying.then((status) => (status < 0 ? status : copyUp(overlay, node, size)));
+  }
+  return begin(
+    node,
+    node.upper === undefined
+      ? copy(overlay, upper, node, size, false)
+      : completeCopy(overlay, upper, node, size),
+  );
+}
+
+/** As copyUp, for changes of attributes: with metacopy the data of a file stays below. */
+export function copyUpAttributes(overlay: Overlay, node: OverlayNode): Awaitable<Status> {
+  if (!overlay.settings.metacopy || !node.isRegular) {
+    return node.upper === undefined ? copyUp(overlay, node) : 0;
+  }
   if (node.upper !== undefined) {
     return 0;
   }
-  if (overlay.upper === undefined) {
-    return -EROFS;
-  }
-  if (node.copying !== undefined) {
-    return node.copying;
-  }
-  const result = run(copy(overlay, overlay.upper, node, size));
+  return overlay.upper === undefined
+    ? -EROFS
+    : (node.copying ?? begin(node, copy(overlay, overlay.upper, node, undefined, true)));
+}
+
+/** Those who ask while a copy is being made wait for it. */
+function begin(node: OverlayNode, steps: Steps<Status>): Awaitable<Status> {
+  const result = run(steps);
   if (result instanceof Promise) {
     node.copying = result.finally(() => {
       node.copying = undefined;
@@ -61,13 +89,33 @@ export function copyUp(overlay: Overlay, node: OverlayNode, size?: bigint): Awai
   return result;
 }
 
-function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bigint): Steps<Status> {
+function* copy(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  size: bigint | undefined,
+  attributesOnly: boolean,
+): Steps<Status> {
   for (const { parent } of node.places.slice(0, 1)) {
     const status = yield* wait(copyUp(overlay, parent));
     if (status < 0) {
       return status;
     }
   }
+  const known = node.isRegular ? yield* findData(overlay, node) : 0;
+  if (known < 0) {
+    return known;
+  }
+  return yield* copyNode(overlay, upper, node, size, attributesOnly);
+}
+
+function* copyNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  size: bigint | undefined,
+  attributesOnly: boolean,
+): Steps<Status> {
   const { layer, node: lower } = overlay.real(node);
   const attr = attrRecord();
   const status = yield* wait(layer.backend.getattr(OVERLAY, lower, undefined, attr));
@@ -77,11 +125,27 @@ function* copy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, size?: bi
   const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
   const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
   if (node.isRegular && (links === 1 || upper.index === undefined)) {
-    const cloned = yield* cloneUp(overlay, upper, node, attr, origin, size);
+    const isWithoutData = attributesOnly && links === 1 && getWords64(attr, Attr.SIZE) > 0;
+    const cloned = isWithoutData
+      ? yield* cloneAttributes(overlay, upper, node, attr, origin)
+      : yield* cloneUp(overlay, upper, node, attr, origin, size);
     if (cloned !== undefined) {
       return cloned;
     }
   }
+  return yield* copyInSteps(overlay, upper, node, attr, size, origin, links);
+}
+
+/** Builds a copy in the work directory. */
+function* copyInSteps(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  attr: AttrRecord,
+  size: bigint | undefined,
+  origin: Buffer | undefined,
+  links: number,
+): Steps<Status> {
   const workName = upper.workName();
   const made = yield* make(overlay, upper, node, workName, attr);
   if (typeof made === "number") {
@@ -122,46 +186,6 @@ function* publishWork(
   return yield* publish(overlay, upper, node, made, (directory, name) =>
     backend.rename(OVERLAY, work, workName, directory, name, RenameFlag.NOREPLACE),
   );
-}
-
-/** Leaves the copying of a file to the layers' backends; undefined where they cannot do it by themselves. */
-function* cloneUp(
-  overlay: Overlay,
-  upper: UpperLayer,
-  node: OverlayNode,
-  attr: AttrRecord,
-  origin: Buffer | undefined,
-  size: bigint | undefined,
-): Steps<Status | undefined> {
-  const { layer, node: lower } = overlay.real(node);
-  const { backend, work } = upper;
-  const { prefix, escaped } = overlay.names;
-  const { name, value } = node.isAlias
-    ? { name: "", value: new Uint8Array() }
-    : originMark(overlay, node, origin);
-  const options: CloneOptions = {
-    size: Math.min(getWords64(attr, Attr.SIZE), Number(size ?? Number.MAX_SAFE_INTEGER)),
-    skipXattrs: prefix,
-    keepXattrs: escaped,
-    xattr: name,
-    value,
-    sync: !overlay.settings.isVolatile,
-  };
-  const handle = yield* wait(backend.cloneFile(layer.backend, lower, work, options, attrRecord()));
-  if (typeof handle === "number") {
-    return handle === -EOPNOTSUPP ? undefined : handle;
-  }
-  upper.retain(handle.node);
-  const published = yield* publish(overlay, upper, node, handle.node, (directory, as) =>
-    andThen(backend.link(OVERLAY, handle.node, directory, as, attrRecord()), (linked) =>
-      typeof linked === "number" ? linked : 0,
-    ),
-  );
-  yield* wait(backend.discard(handle));
-  if (published < 0) {
-    upper.release(handle.node);
-  }
-  return published;
 }
 
 /** What is being built in the work directory. */
@@ -254,11 +278,9 @@ function* fillData(
   if (size === 0n) {
     return 0;
   }
-  const { layer, node: lower } = overlay.real(node);
-  let source = yield* wait(layer.backend.open(OVERLAY, lower, O_RDONLY | O_NOATIME));
-  if (source === -EPERM) {
-    source = yield* wait(layer.backend.open(OVERLAY, lower, O_RDONLY));
-  }
+  const data = dataOf(overlay, node);
+  const { layer } = data;
+  const source = yield* openSource(data);
   if (typeof source === "number") {
     return source;
   }
@@ -317,54 +339,4 @@ function* publishIndexed(
   return place === undefined
     ? yield* writeLinks(overlay, upper, node)
     : yield* keepTimes(upper, place.parent, () => linkUp(overlay, upper, node, place));
-}
-
-/** Does something that changes a directory of the upper layer, which nobody is to see from its times. */
-function* keepTimes(
-  upper: UpperLayer,
-  { upper: directory }: OverlayNode,
-  change: () => Steps<Status>,
-): Steps<Status> {
-  if (directory === undefined) {
-    return 0;
-  }
-  const before = attrRecord();
-  const known = yield* wait(upper.backend.getattr(OVERLAY, directory, undefined, before));
-  const status = known < 0 ? known : yield* change();
-  if (status >= 0) {
-    yield* wait(upper.backend.setattr(OVERLAY, directory, undefined, timesOf(before), attrRecord()));
-  }
-  return status;
-}
-
-/** Makes the copy the node's file, for those who have it open too. */
-function* takeCopy(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<void> {
-  node.isCopy = true;
-  node.hasData = true;
-  overlay.nodes.copiedUp(node, made);
-  for (const handle of node.handles ?? []) {
-    yield* handle.moveTo(upper, made);
-  }
-}
-
-/** Gives the copy its name with `placeCopy`, unless the file was deleted meanwhile, and makes it the node's file. */
-function* publish(
-  overlay: Overlay,
-  upper: UpperLayer,
-  node: OverlayNode,
-  made: VfsNode,
-  placeCopy: (directory: VfsNode, name: string) => Awaitable<Status>,
-): Steps<Status> {
-  const [place] = node.places;
-  const parent = place?.parent.upper;
-  if (place !== undefined && parent !== undefined) {
-    const marked = yield* markImpure(overlay, upper, place.parent);
-    const placed =
-      marked < 0 ? marked : yield* keepTimes(upper, place.parent, () => wait(placeCopy(parent, place.name)));
-    if (placed < 0) {
-      return placed;
-    }
-  }
-  yield* takeCopy(overlay, upper, node, made);
-  return 0;
 }

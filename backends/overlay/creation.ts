@@ -74,6 +74,7 @@ export function* create<T extends Made>(
   overlay.mapNumber(upper, out);
   const node = adopt(overlay, { type, upper: nodeOf(made), lowers: [] }, out);
   node.known = true;
+  node.dataKnown = true;
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return { made, node };

@@ -2,7 +2,6 @@ import { type AttrRecord, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
 import {
   type Awaitable,
   EEXIST,
-  EIO,
   EISDIR,
   ELOOP,
   ENOENT,
@@ -10,7 +9,6 @@ import {
   EPERM,
   EROFS,
   type Result,
-  type Status,
 } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
 import { attributes } from "./attributes.js";
@@ -19,7 +17,7 @@ import { create, type Maker } from "./creation.js";
 import { OverlayFileHandle } from "./file-handle.js";
 import type { Layer } from "./layers.js";
 import { adopt, lookup } from "./lookup.js";
-import { mark } from "./marks.js";
+import { dataOf, findData } from "./lower-data.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
@@ -39,28 +37,17 @@ export function openFile(
   if (!node.isRegular) {
     return node.isDirectory ? -EISDIR : node.type === S_IFLNK ? -ELOOP : -ENXIO;
   }
-  if (node.isCopy && !node.hasData) {
-    return andThen(run(checkData(overlay, node)), (status) =>
-      status < 0 ? status : openFile(overlay, caller, node, flags),
-    );
-  }
   const truncates = (flags & O_TRUNC) !== 0;
   if (!truncates && (flags & O_ACCMODE) === 0) {
-    return openReal(overlay, caller, node, flags);
+    return node.dataKnown
+      ? openReal(overlay, caller, node, flags)
+      : andThen(run(findData(overlay, node)), (status) =>
+          status < 0 ? status : openReal(overlay, caller, node, flags),
+        );
   }
   return andThen(copyUp(overlay, node, truncates ? 0n : undefined), (status) =>
     status < 0 ? status : openReal(overlay, caller, node, flags),
   );
-}
-
-/** Linux may have copied attributes only; such a file would read as zeros. Errors: EIO. */
-function* checkData(overlay: Overlay, node: OverlayNode): Steps<Status> {
-  const { layer, node: real } = overlay.real(node);
-  if ((yield* mark(layer, real, overlay.names.metacopy)) !== undefined) {
-    return -EIO;
-  }
-  node.hasData = true;
-  return 0;
 }
 
 function openReal(
@@ -69,7 +56,7 @@ function openReal(
   node: OverlayNode,
   flags: number,
 ): Awaitable<Result<VfsHandle>> {
-  const { layer, node: real } = overlay.real(node);
+  const { layer, node: real } = dataOf(overlay, node);
   // Reading a lower layer leaves no traces in it.
   const wanted = layer === overlay.upper ? flags : flags | O_NOATIME;
   return andThen(layer.backend.open(caller, real, wanted), (opened) =>
@@ -145,6 +132,7 @@ export function* createTemporary(
   const node = adopt(overlay, { type: S_IFREG, upper: made.node, lowers: [] }, out);
   overlay.present(node, out);
   node.known = true;
+  node.dataKnown = true;
   return new OverlayFileHandle(node, overlay.upper, made);
 }
 

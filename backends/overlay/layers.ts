@@ -156,6 +156,13 @@ export interface LayerNode {
   readonly node: VfsNode;
 }
 
+/** Lets go of nodes that are held. */
+export function releaseAll(nodes: readonly LayerNode[]): void {
+  for (const { layer, node } of nodes) {
+    layer.release(node);
+  }
+}
+
 /** The layer that takes the changes, with its work directory. */
 export class UpperLayer extends Layer {
   readonly work: VfsNode;

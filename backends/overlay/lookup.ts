@@ -3,7 +3,7 @@ import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } fro
 import type { VfsNode } from "../../src/vfs/node.js";
 import { isGuestWhiteout } from "./guest-whiteouts.js";
 import { readLinks, resolveLinks } from "./hard-links.js";
-import { attrRecord, type Layer, type LayerNode, OVERLAY } from "./layers.js";
+import { attrRecord, type Layer, type LayerNode, OVERLAY, releaseAll } from "./layers.js";
 import { knownNames, lowerNames, MARKER_PREFIX } from "./lower-names.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import { mayHoldCopies, numberFor } from "./origin.js";
@@ -21,7 +21,7 @@ const HIDES_BELOW = Buffer.from("y");
 export const HIDDEN = "hidden";
 
 /** Finds a name in one layer; the node is held. Errors, and {@link HIDDEN} for a whiteout. */
-function* findIn(
+export function* findIn(
   overlay: Overlay,
   at: LayerNode,
   name: string,
@@ -114,15 +114,20 @@ function* readBelow(overlay: Overlay, at: LayerNode): Steps<Result<Below>> {
 }
 
 /** Where the lower parts of a name are looked for: in directories of layers, from the top. */
-interface Search {
+export interface Search {
   readonly directories: readonly LayerNode[];
   readonly name: string;
   /** The directories were found for this search and are released after it. */
   readonly isHeld?: boolean;
 }
 
-/** Follows the mark of a directory that was renamed. */
-function* follow(overlay: Overlay, search: Search, at: LayerNode, path: string): Steps<Result<Search>> {
+/** Follows the mark of what was renamed. */
+export function* follow(
+  overlay: Overlay,
+  search: Search,
+  at: LayerNode,
+  path: string,
+): Steps<Result<Search>> {
   if (!path.startsWith("/")) {
     return { directories: search.directories, name: path };
   }
@@ -141,12 +146,6 @@ function* follow(overlay: Overlay, search: Search, at: LayerNode, path: string):
     }
   }
   return { directories, name, isHeld: true };
-}
-
-function releaseAll(nodes: readonly LayerNode[]): void {
-  for (const { layer, node } of nodes) {
-    layer.release(node);
-  }
 }
 
 /** The directory of a layer at a path from its root, held. */
@@ -357,6 +356,9 @@ function* newNode(
   out: AttrRecord,
 ): Steps<OverlayNode> {
   const isCopy = yield* numberFor(overlay, parent, stack, out);
+  // Copies are in directories that are marked for it, or that merge.
+  const dataKnown =
+    stack.upper !== undefined && !byIndex && parent.impure === false && parent.lowers.length === 0;
   const isWhiteoutOfGuest = yield* isGuestWhiteout(overlay, parent, stack, out);
   const links = isCopy ? yield* readLinks(overlay, stack, byIndex, out) : undefined;
   return overlay.nodes.adopt(isWhiteoutOfGuest ? { ...stack, type: S_IFCHR } : stack, (node) => {
@@ -364,6 +366,7 @@ function* newNode(
     node.inoHigh = out[Attr.INO + 1] as number;
     node.isGuestWhiteout = isWhiteoutOfGuest;
     node.isCopy = isCopy;
+    node.dataKnown = dataKnown;
     node.extraLinks = links;
   });
 }

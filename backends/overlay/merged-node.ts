@@ -46,8 +46,10 @@ export class OverlayNode extends VfsNode implements Stack {
   handles: Set<OverlayFileHandle> | undefined;
   /** The copy-up that is under way. */
   copying: Promise<Status> | undefined;
-  /** Known to have its data: a copy that Linux made may have attributes only. */
-  hasData = false;
+  /** Whether the data of a regular file is in another layer has been looked up. */
+  dataKnown = false;
+  /** The file, held, that has the data of a copy of attributes only. */
+  lowerData: LayerNode | undefined;
   readonly isAlias: boolean;
   /** Names that a copy in the index shows beyond those that its upper file has. */
   extraLinks: number | undefined;

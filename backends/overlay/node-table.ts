@@ -193,6 +193,8 @@ export class NodeTable {
       this.#upperLayer?.release(node.upper);
     }
     this.#dropLowers(node);
+    node.lowerData?.layer.release(node.lowerData.node);
+    node.lowerData = undefined;
     for (const { parent, name } of node.places.splice(0)) {
       parent.children?.delete(name);
       this.#release(parent);

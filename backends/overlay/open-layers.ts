@@ -42,6 +42,12 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
   if (sources.length === 0 || sources.length > MOST_LOWERS) {
     throw new GatewayError("usage", `--lower: expected 1 to ${MOST_LOWERS} layers, got ${sources.length}`);
   }
+  if (options.metacopy && !(options.redirectDir && options.xattrNamespace === "trusted")) {
+    throw new GatewayError(
+      "usage",
+      "--metacopy on: expected --redirect-dir on and trusted attributes of the overlay, as Linux does",
+    );
+  }
   const lowers: Layer[] = [];
   for (const source of sources) {
     lowers.push(new Layer(source, await source.open()));

@@ -20,7 +20,7 @@ import { GatewayError } from "../../src/vfs/gateway-error.js";
 import { KeyedLocks } from "../../src/vfs/keyed-locks.js";
 import type { Caller, VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { attributes } from "./attributes.js";
-import { copyUp } from "./copy-up.js";
+import { copyUp, copyUpAttributes } from "./copy-up.js";
 import { create, type Maker } from "./creation.js";
 import { OverlayDirectoryHandle } from "./directory-listing.js";
 import { OverlayFileHandle } from "./file-handle.js";
@@ -142,7 +142,8 @@ export class OverlayBackend extends XattrOperations {
       return file.isDirectory ? -EISDIR : -EINVAL;
     }
     const { overlay } = this;
-    return andThen(copyUp(overlay, file, resizes ? change.size : undefined), (ready) => {
+    const copied = resizes ? copyUp(overlay, file, change.size) : copyUpAttributes(overlay, file);
+    return andThen(copied, (ready) => {
       if (ready < 0 || file.upper === undefined || overlay.upper === undefined) {
         return ready;
       }

@@ -12,6 +12,8 @@ import type { XattrNames } from "./xattr-names.js";
 export interface OverlaySettings {
   /** Directories of lower layers can be renamed: the upper one says where the rest is. Off: EXDEV. */
   readonly redirectDir: boolean;
+  /** Changes of attributes alone leave the data of a file in its lower layer. */
+  readonly metacopy: boolean;
   /** Nothing is synchronised to disk. */
   readonly isVolatile: boolean;
 }

@@ -243,5 +243,6 @@ function* nodeOf(
   return overlay.nodes.adopt(stack, (node) => {
     node.inoLow = number.low;
     node.inoHigh = number.high;
+    node.dataKnown = isUpper;
   });
 }

@@ -8,7 +8,7 @@ import { type Steps, wait } from "./steps.js";
 /** Longest value that Linux reads (OVL_REDIRECT_MAX). */
 const REDIRECT_BYTES = 256;
 
-/** Writes down where the lower parts of a directory are that is about to be renamed. Errors: EXDEV. */
+/** Writes down where the lower parts of a directory, or the data of a file, are before it is renamed. Errors: EXDEV. */
 export function* setRedirect(
   overlay: Overlay,
   upper: UpperLayer,
@@ -36,7 +36,7 @@ export function* setRedirect(
   return yield* wait(upper.setXattr(node.upper, overlay.names.redirect, Buffer.from(value, "latin1")));
 }
 
-/** A directory's redirect, or "". */
+/** A redirect, or "". */
 function* redirectOf(overlay: Overlay, upper: UpperLayer, node: OverlayNode): Steps<Result<string>> {
   const value = node.upper === undefined ? undefined : yield* mark(upper, node.upper, overlay.names.redirect);
   return value === undefined ? "" : typeof value === "number" ? value : value.latin1Slice(0, value.length);

@@ -14,12 +14,13 @@ import {
 } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { modeOf, ownerOf } from "./attribute-change.js";
-import { copyUp } from "./copy-up.js";
+import { copyUp, copyUpAttributes } from "./copy-up.js";
 import { readEntries } from "./directory-entries.js";
 import { markHolder } from "./guest-whiteouts.js";
-import { countedWithCopy, linkUp, nameRemoved } from "./hard-links.js";
+import { countedWithCopy, hasOtherNames, linkUp, nameRemoved } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { lookup, lowerShows } from "./lookup.js";
+import { findData } from "./lower-data.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import { markImpure } from "./origin.js";
 import type { Overlay } from "./overlay.js";
@@ -115,7 +116,7 @@ function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status
     source,
     move.exchange || move.countsLinks ? target : undefined,
   ]) {
-    const status = node === undefined ? 0 : yield* wait(copyUp(overlay, node));
+    const status = node === undefined ? 0 : yield* bringNode(overlay, upper, node);
     if (status < 0) {
       return status;
     }
@@ -130,6 +131,19 @@ function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status
     }
   }
   return 0;
+}
+
+/** A copy of attributes only is renamed with a redirect, if that can lead to its data from all of its names. */
+function* bringNode(overlay: Overlay, upper: UpperLayer, node: OverlayNode): Steps<Status> {
+  const copied = yield* wait(copyUpAttributes(overlay, node));
+  const known = copied >= 0 && node.isRegular ? yield* findData(overlay, node) : copied;
+  if (known < 0 || node.lowerData === undefined || node.upper === undefined) {
+    return known;
+  }
+  const attr = attrRecord();
+  const status = yield* wait(upper.backend.getattr(OVERLAY, node.upper, undefined, attr));
+  const isAlone = overlay.settings.redirectDir && !hasOtherNames(attr, node.type);
+  return status < 0 || isAlone ? status : yield* wait(copyUp(overlay, node));
 }
 
 /** What Linux refuses, looking at the merged view. */
@@ -205,6 +219,10 @@ function* markMoved(
   from: Place,
   to: Place,
 ): Steps<Status> {
+  if (node.lowerData !== undefined) {
+    const status = yield* setRedirect(overlay, upper, node, from, to);
+    return status === -EXDEV ? yield* wait(copyUp(overlay, node)) : status;
+  }
   if (!node.isDirectory || node.upper === undefined) {
     return 0;
   }

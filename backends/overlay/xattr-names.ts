@@ -24,7 +24,11 @@ export class XattrNames {
   readonly prefix: string;
   readonly escaped: string;
 
+  /** Only root can have set them. */
+  readonly isTrusted: boolean;
+
   constructor(namespace: XattrNamespace) {
+    this.isTrusted = namespace === "trusted";
     const prefix = `${namespace}.overlay.`;
     this.prefix = prefix;
     this.escaped = `${prefix}overlay.`;

@@ -1,7 +1,7 @@
 import type { Awaitable, Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsNode } from "../../src/vfs/node.js";
 import { replyXattrNames } from "../../src/vfs/xattr-reply.js";
-import { copyUp } from "./copy-up.js";
+import { copyUpAttributes } from "./copy-up.js";
 import { HandleOperations } from "./handle-operations.js";
 import type { OverlayNode } from "./merged-node.js";
 import { andThen } from "./steps.js";
@@ -18,7 +18,7 @@ export abstract class XattrOperations extends HandleOperations {
     flags: number,
   ): Awaitable<Status> {
     const file = node as OverlayNode;
-    return andThen(copyUp(this.overlay, file), (status) => {
+    return andThen(copyUpAttributes(this.overlay, file), (status) => {
       const { layer, node: real } = this.overlay.real(file);
       return status < 0
         ? status
@@ -47,7 +47,7 @@ export abstract class XattrOperations extends HandleOperations {
     return andThen(before.layer.backend.getxattr(caller, before.node, onDisk, Buffer.alloc(0)), (length) =>
       length < 0
         ? length
-        : andThen(copyUp(this.overlay, file), (status) => {
+        : andThen(copyUpAttributes(this.overlay, file), (status) => {
             const { layer, node: real } = this.overlay.real(file);
             return status < 0 ? status : layer.backend.removexattr(caller, real, onDisk);
           }),

@@ -43,11 +43,6 @@ export abstract class HandleOperations extends Backend {
       : posix.writeSlowly(handle.fd, from, offset, kill);
   }
 
-  /** Nothing is held back here; what a disk refuses later is reported by fsync. */
-  override flush(_caller: Caller, _handle: FileHandle): Status {
-    return 0;
-  }
-
   override release(handle: FileHandle): void {
     this.nodes.closed(handle.node, handle);
   }

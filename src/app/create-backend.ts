@@ -44,6 +44,7 @@ async function createOverlay(config: OverlayShareConfig, logger: Logger): Promis
     upper: config.upper === undefined ? undefined : upperSource(config.upper, config, logger),
     xattrNamespace: xattrNamespace(config.overlayXattr),
     redirectDir: config.redirectDir === "on",
+    metacopy: config.metacopy === "on",
     isVolatile: config.volatile,
   });
 }

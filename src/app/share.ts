@@ -15,11 +15,16 @@ const REQUEST_QUEUES = 1;
 
 const EXIT_DISCONNECTED = 0;
 
-/** Without a page cache, guests clear setuid and setgid at writes only by way of the server. */
+/**
+ * Without a page cache, guests clear setuid and setgid at writes only by way of the server. What belongs to its guest alone,
+ * an overlay, is spared the requests that it would send to do that, and to close files that may be locked elsewhere.
+ */
 function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): SessionFeatures {
   const { writeback, readdirplus, allowMmap, announceSubmounts, killprivV2, posixAcl } = config;
-  const killPrivileges = killprivV2 ?? directIo;
-  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges, posixAcl };
+  const isOverlay = config.backend === "overlay";
+  const killPrivileges = killprivV2 ?? (directIo || isOverlay);
+  const fileLocks = config.fileLocks ?? !isOverlay;
+  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges, fileLocks, posixAcl };
 }
 
 /** One share: a socket, one front-end, one backend. It runs once. */

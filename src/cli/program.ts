@@ -39,6 +39,10 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "on or off: directories of lower layers can be renamed, else EXDEV (overlay; default: on)",
   ],
   ["--index <switch>", "on or off: hard links of lower files survive copy-up (overlay; default: on)"],
+  [
+    "--metacopy <switch>",
+    "on or off: a change of attributes leaves the data in the lower layer (overlay; default: off)",
+  ],
   ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
   ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
   ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],
@@ -107,9 +111,11 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   [
     "--killpriv-v2",
     "the server, not the guest, clears setuid and setgid when files are changed (default where file data is not" +
-      " cached)",
+      " cached, and for overlays)",
   ],
-  ["--no-killpriv-v2", "leave that to the guest (default where it is cached)"],
+  ["--no-killpriv-v2", "leave that to the guest (default elsewhere)"],
+  ["--file-locks", "the server keeps file locks and hears of each close (default, except for overlays)"],
+  ["--no-file-locks", "the guest keeps them, and closes files without asking (default for overlays)"],
   ["--announce-submounts", "mount points in the share are file systems of their own in the guest (default)"],
   ["--no-announce-submounts", "they look like directories of the share"],
   [

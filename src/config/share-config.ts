@@ -96,7 +96,15 @@ const commonFields = {
     flag.check(
       z.describe(
         "The server, not the guest, clears setuid and setgid when files are changed; unless given, only where file" +
-          " data is not cached",
+          " data is not cached, and in overlays",
+      ),
+    ),
+  ),
+  fileLocks: z.optional(
+    flag.check(
+      z.describe(
+        "The server keeps file locks and hears of each close, instead of the guest; unless given, in all shares but" +
+          " overlays",
       ),
     ),
   ),
@@ -180,6 +188,13 @@ const overlayShare = z.strictObject({
     .check(
       z.describe(
         "Hard links of lower files stay links when they are copied up; off: each name is copied apart",
+      ),
+    ),
+  metacopy: z
+    ._default(oneOf(SWITCHES), "off")
+    .check(
+      z.describe(
+        "Changes of owner, mode, times and the like leave a file's data in its lower layer until it is written",
       ),
     ),
   volatile: z

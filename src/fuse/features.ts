@@ -10,6 +10,11 @@ export interface SessionFeatures {
   readonly announceSubmounts: boolean;
   /** The server, not the guest, clears setuid, setgid and capabilities (HANDLE_KILLPRIV_V2). */
   readonly killPrivileges: boolean;
+  /**
+   * The server keeps file locks, and hears of each close(2) therefore. Otherwise the guest keeps them itself, which comes
+   * to the same: a share has one guest.
+   */
+  readonly fileLocks: boolean;
   /** POSIX ACLs: not offered; offered where the backend keeps them; or required of the guest. */
   readonly posixAcl: "never" | "auto" | "always";
 }
@@ -20,5 +25,6 @@ export const DEFAULT_FEATURES: SessionFeatures = {
   allowMmap: false,
   announceSubmounts: true,
   killPrivileges: false,
+  fileLocks: true,
   posixAcl: "never",
 };

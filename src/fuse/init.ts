@@ -42,8 +42,6 @@ const CONGESTION_THRESHOLD = Math.floor((MAX_BACKGROUND * 3) / 4);
 
 const ALWAYS =
   InitFlag.ASYNC_READ |
-  InitFlag.POSIX_LOCKS |
-  InitFlag.FLOCK_LOCKS |
   InitFlag.ATOMIC_O_TRUNC |
   InitFlag.BIG_WRITES |
   InitFlag.ASYNC_DIO |
@@ -64,6 +62,7 @@ function offeredFlags(session: FuseSession): number {
   const when = (condition: boolean, flags: number): number => (condition ? flags : 0);
   return (
     ALWAYS |
+    when(features.fileLocks, InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS) |
     when(features.readdirplus, InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO) |
     when(changesOutside, InitFlag.AUTO_INVAL_DATA) |
     // Targets of symbolic links are cached without a limit in time.

@@ -157,6 +157,11 @@ export class FuseSession implements EntryReferencer {
     return readable & ~O_APPEND;
   }
 
+  /** Whether the guest leaves its locks to us. */
+  get keepsLocks(): boolean {
+    return (this.agreedFlags & (InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS)) !== 0;
+  }
+
   /** The umask that the backend has to apply, of the one a creation came with. */
   umask(umask: number): number {
     return (this.agreedFlags & InitFlag.DONT_MASK) === 0 ? 0 : umask & 0o777;

@@ -285,7 +285,10 @@ export abstract class Backend {
     return -ENOSYS;
   }
 
-  /** Called at each close(2) of a descriptor of the handle; its error is what close returns. */
+  /**
+   * Called at each close(2) of a descriptor of the handle; its error is what close returns. With ENOSYS guests that keep
+   * their locks themselves close without asking.
+   */
   flush(_caller: Caller, _handle: VfsHandle): Awaitable<Status> {
     return -ENOSYS;
   }

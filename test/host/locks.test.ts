@@ -12,9 +12,16 @@ const program = join(directory, "file-lock-check");
 mkdirSync(join(directory, "share"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
+mkdirSync(join(directory, "lower"));
+
+/** With an overlay the guest keeps the locks. */
 const backends = [
   { name: "passthrough", args: ["--shared-dir", join(directory, "share")] },
   { name: "memory", args: ["--backend", "memory", "--size", "64MiB"] },
+  {
+    name: "overlay",
+    args: ["--backend", "overlay", "--lower", join(directory, "lower"), "--upper", "memory:64MiB"],
+  },
 ];
 
 /** Twenty transactions of each of four processes on a journal, locked as SQLite does it. */

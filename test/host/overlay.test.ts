@@ -307,16 +307,6 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay of host directories
     },
   );
 
-  test("refuses to read a copy of the kernel's that has attributes only", async () => {
-    const layers = new Layers(1);
-    layers.lower(0, "file", "data");
-    layers.mountedByKernel((share) => chmodSync(join(share, "file"), 0o600), ",metacopy=on");
-    await layers.mounted((share) => {
-      expect(statSync(join(share, "file")).mode & 0o7777).toBe(0o600);
-      expect(() => readFileSync(join(share, "file"))).toThrow("EIO");
-    });
-  });
-
   test.each(["gateway", "kernel"])(
     "belongs to the lower layer that it was first used with by the %s",
     async (first) => {

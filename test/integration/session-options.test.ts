@@ -115,6 +115,13 @@ describe.each(BACKENDS)("on %s", (backend) => {
     expect(fs.gateway.stderr()).toContain("(13 transfers by native code)");
   });
 
+  test("--no-file-locks: the guest is told to close files without asking", async () => {
+    const fs = await mount({ backend, args: ["--no-file-locks"] });
+    const nodeid = makeFile(fs, "file");
+    const { fh } = ok(fs.open(nodeid, Open.RDONLY));
+    expect(fs.flush(nodeid, fh).error).toBe("ENOSYS");
+  });
+
   test("IOCTL of what no file system knows is ENOTTY, also without a word in the log", async () => {
     const fs = await mount({ backend });
     const nodeid = makeFile(fs, "file");
@@ -137,6 +144,9 @@ test.each([
   [["--cache=metadata"], InitFlag.HANDLE_KILLPRIV_V2, true],
   [["--cache=never", "--no-killpriv-v2"], InitFlag.HANDLE_KILLPRIV_V2, false],
   [[], InitFlag.POSIX_ACL, false],
+  [[], InitFlag.POSIX_LOCKS, true],
+  [["--no-file-locks"], InitFlag.POSIX_LOCKS, false],
+  [["--no-file-locks"], InitFlag.FLOCK_LOCKS, false],
 ] as const)("%o: INIT flag %s is %o", async (args, flag, is) => {
   const fs = await mount({ args, init: { flags: (1n << 64n) - 1n } });
   expect(((fs.initReply?.flags ?? 0n) & flag) !== 0n).toBe(is);

@@ -132,8 +132,8 @@ function flush(session: FuseSession, request: Request): Awaitable<Status> {
   return whenReady(session.backend.flush(request.caller, handle), (status) => {
     // close(2) gives up all of the process's locks on the file, whatever else it had to say.
     session.lockClient.table.posix.releaseOwner(handle.node, owner);
-    // A guest that hears ENOSYS sends no more FLUSH, and its locks would stay.
-    return status === -ENOSYS ? 0 : status;
+    // A guest that hears ENOSYS sends no more FLUSH, and locks that it leaves to us would stay.
+    return status === -ENOSYS && session.keepsLocks ? 0 : status;
   });
 }
 

@@ -72,10 +72,11 @@ export interface CustomBackend {
   readonly declared: ReadonlySet<Capability>;
 }
 
-/** A backend through the FUSE session and real rings. */
+/** A backend through the FUSE session and real rings, where nobody but the server can keep locks. */
 export async function ringsEnvironment(backend: BackendName, custom?: CustomBackend): Promise<Environment> {
   const flags = DEFAULT_INIT_FLAGS | InitFlag.HANDLE_KILLPRIV_V2;
-  const client = await Client.mount({ serve: SERVER_ARGS[backend], init: { flags } });
+  const serve = (directory: string) => [...SERVER_ARGS[backend](directory), "--file-locks"];
+  const client = await Client.mount({ serve, init: { flags } });
   const lacks = [...lacksOf(backend, custom), ...NOT_OVER_RINGS];
   const accepted = client.initReply?.flags ?? 0n;
   if ((accepted & InitFlag.HANDLE_KILLPRIV_V2) === 0n) lacks.push("killPrivileges", "killPrivilegesOnOpen");

@@ -19,9 +19,9 @@ function contentsOf(file: number): Buffer {
   return Buffer.alloc(file % 4 === 0 ? LARGE_BYTES : SMALL_BYTES, `contents of ${file}\n`);
 }
 
-/** Copies each file up by appending to it, renames it, and renames directories of the lower layer. */
+/** Copies each file up by changing its mode and appending to it, renames it, and renames directories of the lower layer. */
 const CHANGES = `cd "$0" && for i in $(seq 0 ${FILES - 1}); do
-  [ -e f$i ] && printf 'added\\n' >>f$i && mv f$i g$i
+  [ -e f$i ] && chmod 600 f$i && printf 'added\\n' >>f$i && mv f$i g$i
   [ -e d$i ] && mv d$i e$i
 done`;
 
@@ -54,8 +54,13 @@ function checkTree(root: string): number {
   return unchanged;
 }
 
-function open(lower: string, { upper, work }: Pick<Layers, "upper" | "work">): Promise<MountedShare> {
-  return MountedShare.open(["--backend", "overlay", "--lower", lower, "--upper", upper, "--work", work]);
+function open(
+  lower: string,
+  { upper, work }: Pick<Layers, "upper" | "work">,
+  metacopy: string,
+): Promise<MountedShare> {
+  const layers = ["--lower", lower, "--upper", upper, "--work", work];
+  return MountedShare.open(["--backend", "overlay", ...layers, "--metacopy", metacopy]);
 }
 
 /** Makes changes for some time; whether they still go on. The kill will end them. */
@@ -81,7 +86,7 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay whose server is kil
     let layer = writableLayer(scratch.path, "0");
     let interrupted = 0;
     for (let kills = 0; kills < KILLS; kills++) {
-      const share = await open(lower, layer);
+      const share = await open(lower, layer, kills % 2 === 0 ? "on" : "off");
       let unchanged: number;
       try {
         expect(readdirSync(join(layer.work, "work"))).toEqual([]);

@@ -27,17 +27,12 @@ const OPERATIONS = 40;
 const RUNS = 100;
 const TREES = 300;
 
-/** Times that an operation or the lower layers have set, rather than the clock. */
-function isSetTime({ mtime }: HostFile): boolean {
-  return mtime.seconds < 1_000_000_000;
-}
-
-const OPTIONS = { times: isSetTime };
-
-/** The first `trees` of the trees that are side by side. */
-function describeTree(path: string, trees: number): string[] {
-  const isUsed = (at: string) => !/^\/\d/.test(at) || Number.parseInt(at.slice(1), 10) < trees;
-  return manifest(path, { ...OPTIONS, entries: isUsed });
+/**
+ * Times that an operation or the lower layers have set, rather than the clock. When the data follows a copy of attributes
+ * only, as soon as the file is opened for writing, Linux changes its times, and we do not.
+ */
+function isSetTime({ mtime, type }: HostFile, metacopy: boolean): boolean {
+  return mtime.seconds < 1_000_000_000 && !(metacopy && type === "file");
 }
 
 /** Compares line by line. @throws Error that says what differs */
@@ -57,10 +52,19 @@ function makeLowers(scratch: string): string[] {
   return [join(scratch, "top"), join(scratch, "base")];
 }
 
-describe.skipIf(whyNoHostMounts() !== undefined).each<[string, Implementation, Implementation]>([
-  ["the kernel and the kernel", kernel, kernel],
-  ["the kernel and the gateway", kernel, gateway],
-])("random changes of overlays of %s", (_what, left, right) => {
+describe.skipIf(whyNoHostMounts() !== undefined).each<[string, Implementation, Implementation, boolean]>([
+  ["the kernel and the kernel", kernel("off"), kernel("off"), false],
+  ["the kernel and the gateway", kernel("off"), gateway("off"), false],
+  ["the kernel and the gateway, with metacopy", kernel("on"), gateway("on"), true],
+])("random changes of overlays of %s", (_what, left, right, metacopy) => {
+  const options = { times: (file: HostFile) => isSetTime(file, metacopy) };
+
+  /** The first `trees` of the trees that are side by side. */
+  function describeTree(path: string, trees: number): string[] {
+    const isUsed = (at: string) => !/^\/\d/.test(at) || Number.parseInt(at.slice(1), 10) < trees;
+    return manifest(path, { ...options, entries: isUsed });
+  }
+
   let scratch: ReturnType<typeof scratchFileSystem>;
   beforeEach(() => {
     scratch = scratchFileSystem();
@@ -78,7 +82,7 @@ describe.skipIf(whyNoHostMounts() !== undefined).each<[string, Implementation, I
         const wanted = outcome(operation, leftTree);
         expect(outcome(operation, rightTree)).toBe(wanted);
       }
-      expectSame(manifest(rightTree, OPTIONS), manifest(leftTree, OPTIONS));
+      expectSame(manifest(rightTree, options), manifest(leftTree, options));
     };
     const sequences = fc.array(anyOperation, { maxLength: OPERATIONS, size: "max" });
     fc.assert(fc.property(sequences, play), {
@@ -128,7 +132,7 @@ describe.skipIf(whyNoHostMounts() !== undefined).each<[string, Implementation, I
   }
 
   test(`leave the same trees (seed ${SEED})`, { timeout: SECONDS * 1000 + 120_000 }, async () => {
-    const end = Date.now() + (left === right ? SECONDS / 4 : SECONDS) * 1000;
+    const end = Date.now() + (left.name === right.name ? SECONDS / 4 : SECONDS) * 1000;
     let sequences = 0;
     for (let round = 0; round === 0 || Date.now() < end; round++) {
       sequences += await compareOnce(join(scratch.path, String(round)), SEED + round);

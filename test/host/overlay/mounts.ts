@@ -24,40 +24,48 @@ export interface Implementation {
   mount(layers: Layers): Promise<MountedOverlay>;
 }
 
-const KERNEL_SETTINGS = "redirect_dir=on,index=on,metacopy=off,xino=on";
+const KERNEL_SETTINGS = "redirect_dir=on,index=on,xino=on";
 
-export const kernel: Implementation = {
-  name: "kernel",
-  async mount({ lowers, upper, work }) {
-    const path = mkdtempSync(join(tmpdir(), "gateway-kernel-"));
-    const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
-    execFileSync("mount", ["-t", "overlay", "-o", `${layers},${KERNEL_SETTINGS}`, "overlay", path]);
-    return {
-      path,
-      async close() {
-        execFileSync("umount", [path]);
-        rmSync(path, { recursive: true });
-      },
-    };
-  },
-};
+/** @param metacopy changes of attributes leave the data of a file below */
+export function kernel(metacopy: "on" | "off"): Implementation {
+  return {
+    name: "kernel",
+    async mount({ lowers, upper, work }) {
+      const path = mkdtempSync(join(tmpdir(), "gateway-kernel-"));
+      const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
+      const options = `${layers},${KERNEL_SETTINGS},metacopy=${metacopy}`;
+      execFileSync("mount", ["-t", "overlay", "-o", options, "overlay", path]);
+      return {
+        path,
+        async close() {
+          execFileSync("umount", [path]);
+          rmSync(path, { recursive: true });
+        },
+      };
+    },
+  };
+}
 
-export const gateway: Implementation = {
-  name: "gateway",
-  async mount({ lowers, upper, work }) {
-    const args = ["--backend", "overlay", ...lowers.flatMap((lower) => ["--lower", lower])];
-    const share = await MountedShare.open([...args, "--upper", upper, "--work", work]);
-    return {
-      path: share.path,
-      async close() {
-        const { mount, gateway: exit, log } = await share.close();
-        if (mount !== 0 || exit !== 0 || /ERROR/.test(log)) {
-          throw new Error(`the mount ended with ${mount}, the gateway with ${exit}:\n${log}`);
-        }
-      },
-    };
-  },
-};
+/** @param metacopy as for the kernel */
+export function gateway(metacopy: "on" | "off"): Implementation {
+  return {
+    name: "gateway",
+    async mount({ lowers, upper, work }) {
+      const args = ["--backend", "overlay", ...lowers.flatMap((lower) => ["--lower", lower])];
+      const layers = [...args, "--upper", upper, "--work", work];
+      const share = await MountedShare.open([...layers, "--metacopy", metacopy]);
+      return {
+        path: share.path,
+        async close() {
+          const { mount, gateway: exit, log } = await share.close();
+          if (mount !== 0 || exit !== 0 || /ERROR/.test(log)) {
+            throw new Error(`the mount ended with ${mount}, the gateway with ${exit}:\n${log}`);
+          }
+        },
+      };
+    },
+  };
+}
 
 /** A file system in memory for layers; remove it with the function that is returned. */
 export function scratchFileSystem(): { path: string; remove(): void } {

@@ -93,10 +93,11 @@ describe("a share", () => {
   });
 
   it("lets the last of an option and its opposite win", () => {
-    const off = ["--no-killpriv-v2", "--no-announce-submounts"];
-    const on = ["--killpriv-v2", "--announce-submounts"];
-    expect(share(...HOST, ...on, ...off)).toMatchObject({ killprivV2: false, announceSubmounts: false });
-    expect(share(...HOST, ...off, ...on)).toMatchObject({ killprivV2: true, announceSubmounts: true });
+    const off = ["--no-killpriv-v2", "--no-announce-submounts", "--no-file-locks"];
+    const on = ["--killpriv-v2", "--announce-submounts", "--file-locks"];
+    const all = (value: boolean) => ({ killprivV2: value, announceSubmounts: value, fileLocks: value });
+    expect(share(...HOST, ...on, ...off)).toMatchObject(all(false));
+    expect(share(...HOST, ...off, ...on)).toMatchObject(all(true));
     expect(share(...HOST)).toMatchObject({ announceSubmounts: true, readdirplus: true });
     expect(share(...HOST).killprivV2).toBeUndefined();
   });

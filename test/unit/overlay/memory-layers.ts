@@ -8,7 +8,12 @@ import type { VfsNode } from "../../../src/vfs/node.js";
 const UPPER_BYTES = 1 << 24;
 
 /** What an overlay has unless a test wants something else. */
-export const SETTINGS = { xattrNamespace: "trusted", redirectDir: true, isVolatile: false } as const;
+export const SETTINGS = {
+  xattrNamespace: "trusted",
+  redirectDir: true,
+  metacopy: false,
+  isVolatile: false,
+} as const;
 
 export function record(): AttrRecord {
   return new Uint32Array(ATTR_WORDS);

@@ -73,6 +73,7 @@ describe("an overlay over a store that answers later", () => {
       },
       xattrNamespace: "trusted",
       redirectDir: true,
+      metacopy: false,
       isVolatile: false,
     });
     root = await overlay.start();

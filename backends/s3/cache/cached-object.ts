@@ -19,6 +19,8 @@ export const MIN_PART_BYTES = 2 ** 20;
 /** Where a reader goes here and there, so many misses of a region take about as long as fetching the rest of it. */
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
+/** How likely it has to be that a reader comes back to a region. */
+const LEAST_CHANCE = 0.5;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
 /** Writing less than this to the cache file does not go to the pool. */
@@ -46,8 +48,11 @@ export class CachedObject {
   readonly #budget: MemoryBudget;
   readonly #arrived: (object: CachedObject, bytes: number) => void;
   readonly #fetching = new Map<number, Promise<void>>();
-  /** How often readers that go here and there missed a block, by region. */
+  /** How often readers that go here and there missed a block, by region and in all. */
   readonly #misses = new Map<number, number>();
+  #missed = 0;
+  /** Regions that were fetched for them. */
+  readonly #wholeRegions = new Set<number>();
   /** What was fetched, in the order in which it came. */
   readonly #came: Arrival[] = [];
   #closed = false;
@@ -104,14 +109,20 @@ export class CachedObject {
     return true;
   }
 
-  /** Notes a miss out of order. @returns the region around it, when fetching all of that pays by now */
+  /**
+   * Notes a miss out of order. @returns the region around it, when fetching all of that pays by now: it was missed
+   * several times, or a reader who will read as often again as so far is likely to come back to it.
+   */
   missed(offset: number): { readonly offset: number; readonly length: number } | undefined {
     const region = Math.floor(offset / REGION_BYTES);
     const misses = (this.#misses.get(region) ?? 0) + 1;
     this.#misses.set(region, misses);
-    if (misses !== MISSES_OF_REGION) {
+    this.#missed++;
+    const comesBack = this.#missed * REGION_BYTES >= this.map.size * LEAST_CHANCE;
+    if ((misses < MISSES_OF_REGION && !comesBack) || this.#wholeRegions.has(region)) {
       return undefined;
     }
+    this.#wholeRegions.add(region);
     const start = region * REGION_BYTES;
     return { offset: start, length: Math.min(REGION_BYTES, this.map.size - start) };
   }

@@ -39,6 +39,7 @@ const MIB = 2 ** 20;
 const RANDOM_BYTES = 128 * 1024;
 const RANDOM_READS = 200;
 const SMALL_BYTES = 4096;
+const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 30_000;
 /** Some write back first. */
 const END_TIMEOUT_MS = 60_000;
@@ -77,7 +78,7 @@ const ENVIRONMENT = {
 /** @typedef {"large" | "small" | "list"} Group */
 /** @typedef {{name: string, start: (setting: Setting) => import("node:child_process").ChildProcess[]}} Contestant */
 /** @typedef {{work: string, mount: string, cache: string, endpoint: string, bucket: string}} Setting */
-/** @typedef {{seconds: number, requests: string, atATime: number}} Measurement */
+/** @typedef {{seconds: number, requests: string, atATime: number, client: number, server: number}} Measurement */
 /**
  * @typedef {object} Row
  * @property {Group} group
@@ -141,6 +142,17 @@ const CONTESTANTS = [
   },
 ];
 
+/** Processor seconds so far, of all threads. @param {import("node:child_process").ChildProcess} child */
+function processorSeconds({ pid }) {
+  const path = `/proc/${pid}/stat`;
+  const fields = existsSync(path)
+    ? readFileSync(path, "latin1")
+        .replace(/^.*\) /, "")
+        .split(" ")
+    : [];
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
+}
+
 /** @param {string} endpoint @param {string} command @param {object} [body] */
 async function command(endpoint, command, body = {}) {
   const response = await fetch(`${endpoint}/_fake/${command}`, {
@@ -177,6 +189,10 @@ class Mounted {
       }
       await delay(20);
     }
+  }
+
+  get processorSeconds() {
+    return this.#processes.reduce((sum, child) => sum + processorSeconds(child), 0);
   }
 
   /** Some servers mount first and end when they find the bucket not to their liking. */
@@ -353,8 +369,13 @@ const ALL_ROWS = [
 const GROUPS = values.groups.split(",");
 const ROWS = ALL_ROWS.filter(({ group }) => GROUPS.includes(group));
 
-/** @param {string} endpoint @param {Mounted} mounted @returns {Promise<(Measurement | undefined)[]>} */
-async function measure(endpoint, mounted) {
+/**
+ * @param {string} endpoint
+ * @param {import("node:child_process").ChildProcess} server
+ * @param {Mounted} mounted
+ * @returns {Promise<(Measurement | undefined)[]>}
+ */
+async function measure(endpoint, server, mounted) {
   const measurements = [];
   await mounted.mount();
   for (const { title, prepare, action } of ROWS) {
@@ -362,12 +383,21 @@ async function measure(endpoint, mounted) {
       await prepare(mounted);
       mounted.check();
       await command(endpoint, "reset-counts");
+      const before = { client: mounted.processorSeconds, server: processorSeconds(server) };
       const start = performance.now();
       await action(mounted, mounted.setting.mount);
       const seconds = (performance.now() - start) / 1000;
+      const client = mounted.processorSeconds - before.client;
+      const ofServer = processorSeconds(server) - before.server;
       const { operations, mostRequests } = await command(endpoint, "counts");
       const requests = Object.entries(operations).map(([name, count]) => `${name} ${count}`);
-      measurements.push({ seconds, requests: requests.join(", "), atATime: mostRequests });
+      measurements.push({
+        seconds,
+        requests: requests.join(", "),
+        atATime: mostRequests,
+        client,
+        server: ofServer,
+      });
       console.error(`${mounted.contestant.name}: ${title}: ${seconds.toFixed(2)} s`);
     } catch (error) {
       console.error(`${mounted.contestant.name}: ${title}: ${error}`);
@@ -414,7 +444,11 @@ async function main() {
       mkdirSync(setting.mount, { recursive: true });
       await command(endpoint, "synthetic", { bucket, prefix: "list/", count: KEYS, size: 1 });
       const mounted = new Mounted(contestant, setting, sdk);
-      columns.push({ name: contestant.name, rows: await measure(endpoint, mounted), peak: mounted.peakMib });
+      columns.push({
+        name: contestant.name,
+        rows: await measure(endpoint, server, mounted),
+        peak: mounted.peakMib,
+      });
     }
   } finally {
     server.kill();
@@ -432,11 +466,12 @@ function print(columns) {
     console.log([title.padEnd(40), ...times].join(""));
   }
   console.log(["peak memory, MiB".padEnd(40), ...columns.map(({ peak }) => cell(peak.toFixed(0)))].join(""));
-  console.log("\nRequests:");
+  console.log("\nRequests, and processor time with what mounts:");
   for (const [index, { title }] of ROWS.entries()) {
     for (const { name, rows } of columns) {
-      const { requests, atATime } = rows[index] ?? {};
-      console.log(`${title.padEnd(40)}${name.padEnd(8)}${requests} (${atATime} at a time)`);
+      const { requests, atATime, client = 0, server = 0 } = rows[index] ?? {};
+      const processor = `${client.toFixed(2)} s of processor time, the server ${server.toFixed(2)} s`;
+      console.log(`${title.padEnd(40)}${name.padEnd(8)}${requests} (${atATime} at a time), ${processor}`);
     }
   }
 }

@@ -23,8 +23,11 @@ const MISSES_OF_REGION = 3;
 const LEAST_CHANCE = 0.5;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
-/** Writing less than this to the cache file does not go to the pool. */
+const PUNCH_AND_KEEP_SIZE = 3;
+/** Writing less than this to the cache file does not go to the pool, unless that would have to wait for other writes. */
 const WRITE_NOW_BYTES = 256 * 1024;
+/** What came is written down for a process to come so long afterwards, or when nothing else is on its way. */
+const SAVE_AFTER_MS = 1000;
 
 /** Blocks that were fetched together. */
 export interface Arrival {
@@ -55,6 +58,10 @@ export class CachedObject {
   readonly #wholeRegions = new Set<number>();
   /** What was fetched, in the order in which it came. */
   readonly #came: Arrival[] = [];
+  #writing = 0;
+  /** Holes that are being punched. */
+  #punching: Promise<unknown> | undefined;
+  #saving: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(
@@ -87,15 +94,46 @@ export class CachedObject {
     return this.#came.shift();
   }
 
+  /** Takes the bytes of blocks off the disk, unless they are just being fetched again. */
+  giveUp({ first, count }: Arrival): void {
+    this.map.remove(first, count);
+    if (this.#anyFetching(first, first + count)) {
+      return;
+    }
+    const { blockBytes } = this.map;
+    const [at, length] = [BigInt(first * blockBytes), BigInt(count * blockBytes)];
+    // Where holes cannot be punched the bytes stay, and nobody reads them.
+    const punched = posix.fallocate(this.fd, PUNCH_AND_KEEP_SIZE, at, length, 0).catch(() => undefined);
+    const all = Promise.all([this.#punching, punched]).then(() => {
+      this.#punching = this.#punching === all ? undefined : this.#punching;
+    });
+    this.#punching = all;
+  }
+
   /** Closes the file; what is on its way into it is dropped. */
   close(): void {
     this.#closed = true;
+    this.#save();
     this.map.file.close();
   }
 
-  /** Something is on its way into the file. */
+  #save(): void {
+    clearTimeout(this.#saving);
+    this.#saving = undefined;
+    this.map.save();
+  }
+
+  #saveLater(): void {
+    if (this.#writing === 0 && this.#fetching.size === 0) {
+      this.#save();
+    } else {
+      this.#saving ??= setTimeout(() => this.#save(), SAVE_AFTER_MS).unref();
+    }
+  }
+
+  /** Something is on its way into the file, or out of it. */
   get busy(): boolean {
-    return this.#fetching.size > 0;
+    return this.#fetching.size > 0 || this.#punching !== undefined;
   }
 
   /** Whether all of the range can be read now. */
@@ -166,6 +204,7 @@ export class CachedObject {
       }
       this.map.add(offset / blockBytes, bytes);
     }
+    this.#save();
   }
 
   /** Waits until a range can be read, fetching what nobody fetches. Rejects with a StoreError. */
@@ -218,6 +257,9 @@ export class CachedObject {
       for (let block = first; block < end; block++) {
         this.#fetching.delete(block);
       }
+      if (!this.#closed && this.map.isUnsaved) {
+        this.#saveLater();
+      }
     });
     // Whoever waits for it hears of a failure; ahead of a reader nobody may wait.
     fetched.catch(() => undefined);
@@ -255,12 +297,21 @@ export class CachedObject {
     }
   }
 
+  async #writeSlowly(bytes: Uint8Array, offset: number): Promise<number> {
+    this.#writing++;
+    try {
+      return await posix.writeSlowly(this.fd, bytes, offset, 0);
+    } finally {
+      this.#writing--;
+    }
+  }
+
   async #write(bytes: Uint8Array, offset: number): Promise<void> {
+    // A hole that comes after the bytes would take them away again.
+    await this.#punching;
     this.#checkOpen();
-    const written =
-      bytes.length <= WRITE_NOW_BYTES
-        ? posix.write(this.fd, bytes, offset, 0)
-        : await posix.writeSlowly(this.fd, bytes, offset, 0);
+    const isNow = this.#writing === 0 && bytes.length <= WRITE_NOW_BYTES;
+    const written = isNow ? posix.write(this.fd, bytes, offset, 0) : await this.#writeSlowly(bytes, offset);
     if (written !== bytes.length) {
       throw new StoreError("io", `the disk cache takes no data: error ${written < 0 ? -written : 28}`);
     }

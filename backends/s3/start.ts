@@ -143,6 +143,7 @@ async function assemble(
       fsync: options.fsync,
       onConflict: options.onConflict,
       lostAndFound: `${options.prefix}lost+found/`,
+      scratch: options.prefix + SCRATCH,
       uploadMemoryBytes: memoryBytes / 2,
       readSource: async (source, offset, into) => {
         const object = cache.open(source);

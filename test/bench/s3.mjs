@@ -2,9 +2,11 @@
 // `npm run bench -- s3`: our S3 share (mounted on this host by vufs-mount), s3fs and rclone mount on one fake server
 // with 15 ms to the first byte and 80 MB/s for each connection. Needs root; s3fs and rclone are measured if they are
 // installed. Every contestant has its own bucket and an empty cache; a row's time ends when the bucket has everything.
+// The server shares the processors with its clients: it takes large bodies for what their checksums say, as clients do
+// not pay for what a bucket's own machines do.
 //
-//   node test/bench/s3.mjs [--mib 1024] [--files 2000] [--keys 10000] [--only ours,s3fs,rclone] [--latency-ms 15]
-//                          [--bytes-per-second 80000000]
+//   node test/bench/s3.mjs [--mib 1024] [--files 2000] [--keys 10000] [--only ours,s3fs,rclone]
+//                          [--groups large,small,list] [--latency-ms 15] [--bytes-per-second 80000000]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -37,6 +39,7 @@ const MIB = 2 ** 20;
 const RANDOM_BYTES = 128 * 1024;
 const RANDOM_READS = 200;
 const SMALL_BYTES = 4096;
+const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 30_000;
 /** Some write back first. */
 const END_TIMEOUT_MS = 60_000;
@@ -49,6 +52,7 @@ const { values } = parseArgs({
     files: { type: "string", default: "2000" },
     keys: { type: "string", default: "10000" },
     only: { type: "string", default: "ours,s3fs,rclone" },
+    groups: { type: "string", default: "large,small,list" },
     "latency-ms": { type: "string", default: "15" },
     "bytes-per-second": { type: "string", default: "80000000" },
   },
@@ -71,9 +75,17 @@ const ENVIRONMENT = {
   RCLONE_CONFIG_BENCH_ENV_AUTH: "true",
 };
 
+/** @typedef {"large" | "small" | "list"} Group */
 /** @typedef {{name: string, start: (setting: Setting) => import("node:child_process").ChildProcess[]}} Contestant */
 /** @typedef {{work: string, mount: string, cache: string, endpoint: string, bucket: string}} Setting */
-/** @typedef {{seconds: number, requests: string}} Measurement */
+/** @typedef {{seconds: number, requests: string, atATime: number, client: number, server: number}} Measurement */
+/**
+ * @typedef {object} Row
+ * @property {Group} group
+ * @property {string} title
+ * @property {(m: Mounted) => Promise<void>} prepare Before the clock starts.
+ * @property {(m: Mounted, path: string) => Promise<void> | void} action
+ */
 
 /** @param {string} program @param {readonly string[]} args */
 function run(program, args) {
@@ -130,13 +142,24 @@ const CONTESTANTS = [
   },
 ];
 
+/** Processor seconds so far, of all threads. @param {import("node:child_process").ChildProcess} child */
+function processorSeconds({ pid }) {
+  const path = `/proc/${pid}/stat`;
+  const fields = existsSync(path)
+    ? readFileSync(path, "latin1")
+        .replace(/^.*\) /, "")
+        .split(" ")
+    : [];
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND;
+}
+
 /** @param {string} endpoint @param {string} command @param {object} [body] */
 async function command(endpoint, command, body = {}) {
   const response = await fetch(`${endpoint}/_fake/${command}`, {
     method: "POST",
     body: JSON.stringify(body),
   });
-  return /** @type {{operations: Record<string, number>}} */ (await response.json());
+  return /** @type {{operations: Record<string, number>, mostRequests: number}} */ (await response.json());
 }
 
 /** A contestant's mount of its bucket; each `mount()` begins with an empty cache unless told otherwise. */
@@ -166,6 +189,10 @@ class Mounted {
       }
       await delay(20);
     }
+  }
+
+  get processorSeconds() {
+    return this.#processes.reduce((sum, child) => sum + processorSeconds(child), 0);
   }
 
   /** Some servers mount first and end when they find the bucket not to their liking. */
@@ -261,84 +288,116 @@ function readRandomly(path) {
   closeSync(fd);
 }
 
-/** The rows: what is done before the clock starts, and what is timed. @type {[string, (m: Mounted) => Promise<void>, (m: Mounted, path: string) => Promise<void> | void][]} */
-const ROWS = [
-  [
-    `write ${values.mib} MiB`,
-    async () => {},
-    async (m, path) => {
+const asItIs = async () => {};
+
+/** @param {string} path */
+function listAll(path) {
+  for (const name of readdirSync(path)) lstatSync(join(path, name));
+}
+
+/** @type {Row[]} */
+const ALL_ROWS = [
+  {
+    group: "large",
+    title: `write ${values.mib} MiB`,
+    prepare: asItIs,
+    action: async (m, path) => {
       writeLarge(join(path, "large"));
       // Not everyone's fsync uploads.
       await m.untilKeys("large", 1);
     },
-  ],
-  [`read ${values.mib} MiB, cold`, (m) => m.remount(), (_, path) => readLarge(join(path, "large"))],
-  [
-    "read it again, from the disk cache",
-    async () => dropPages(),
-    (_, path) => readLarge(join(path, "large")),
-  ],
-  [
-    `${RANDOM_READS} random reads of 128 KiB`,
-    (m) => m.remount(),
-    (_, path) => readRandomly(join(path, "large")),
-  ],
-  [
-    `write ${FILES} files of 4 KiB`,
-    async () => {},
-    async (m, path) => {
+  },
+  {
+    group: "large",
+    title: `read ${values.mib} MiB, cold`,
+    prepare: (m) => m.remount(),
+    action: (_, path) => readLarge(join(path, "large")),
+  },
+  {
+    group: "large",
+    title: "read it again, from the disk cache",
+    prepare: async () => dropPages(),
+    action: (_, path) => readLarge(join(path, "large")),
+  },
+  {
+    group: "large",
+    title: `${RANDOM_READS} random reads of 128 KiB`,
+    prepare: (m) => m.remount(),
+    action: (_, path) => readRandomly(join(path, "large")),
+  },
+  {
+    group: "small",
+    title: `write ${FILES} files of 4 KiB`,
+    prepare: asItIs,
+    action: async (m, path) => {
       mkdirSync(join(path, "small"));
       const data = Buffer.alloc(SMALL_BYTES, 1);
       for (let i = 0; i < FILES; i++) writeFileSync(join(path, `small/${i}`), data);
       await m.untilKeys("small/", FILES);
     },
-  ],
-  [
-    `read ${FILES} files of 4 KiB, cold`,
-    (m) => m.remount(),
-    (_, path) => {
+  },
+  {
+    group: "small",
+    title: `read ${FILES} files of 4 KiB, cold`,
+    prepare: (m) => m.remount(),
+    action: (_, path) => {
       for (let i = 0; i < FILES; i++) readFileSync(join(path, `small/${i}`));
     },
-  ],
-  [
-    `ls -l of ${KEYS} keys, cold`,
-    (m) => m.remount(),
-    (_, path) => {
-      for (const name of readdirSync(join(path, "list"))) lstatSync(join(path, "list", name));
-    },
-  ],
-  [
-    `ls -l of ${KEYS} keys, warm`,
-    async () => {},
-    (_, path) => {
-      for (const name of readdirSync(join(path, "list"))) lstatSync(join(path, "list", name));
-    },
-  ],
-  [
-    `rm -r of ${FILES} files`,
-    (m) => m.remount(),
-    async (m, path) => {
+  },
+  {
+    group: "small",
+    title: `rm -r of ${FILES} files`,
+    prepare: (m) => m.remount(),
+    action: async (m, path) => {
       rmSync(join(path, "small"), { recursive: true });
       await m.untilKeys("small/", 0);
     },
-  ],
+  },
+  {
+    group: "list",
+    title: `ls -l of ${KEYS} keys, cold`,
+    prepare: (m) => m.remount(),
+    action: (_, path) => listAll(join(path, "list")),
+  },
+  {
+    group: "list",
+    title: `ls -l of ${KEYS} keys, warm`,
+    prepare: asItIs,
+    action: (_, path) => listAll(join(path, "list")),
+  },
 ];
+const GROUPS = values.groups.split(",");
+const ROWS = ALL_ROWS.filter(({ group }) => GROUPS.includes(group));
 
-/** @param {string} endpoint @param {Mounted} mounted @returns {Promise<(Measurement | undefined)[]>} */
-async function measure(endpoint, mounted) {
+/**
+ * @param {string} endpoint
+ * @param {import("node:child_process").ChildProcess} server
+ * @param {Mounted} mounted
+ * @returns {Promise<(Measurement | undefined)[]>}
+ */
+async function measure(endpoint, server, mounted) {
   const measurements = [];
   await mounted.mount();
-  for (const [title, prepare, action] of ROWS) {
+  for (const { title, prepare, action } of ROWS) {
     try {
       await prepare(mounted);
       mounted.check();
       await command(endpoint, "reset-counts");
+      const before = { client: mounted.processorSeconds, server: processorSeconds(server) };
       const start = performance.now();
       await action(mounted, mounted.setting.mount);
       const seconds = (performance.now() - start) / 1000;
-      const { operations } = await command(endpoint, "counts");
+      const client = mounted.processorSeconds - before.client;
+      const ofServer = processorSeconds(server) - before.server;
+      const { operations, mostRequests } = await command(endpoint, "counts");
       const requests = Object.entries(operations).map(([name, count]) => `${name} ${count}`);
-      measurements.push({ seconds, requests: requests.join(", ") });
+      measurements.push({
+        seconds,
+        requests: requests.join(", "),
+        atATime: mostRequests,
+        client,
+        server: ofServer,
+      });
       console.error(`${mounted.contestant.name}: ${title}: ${seconds.toFixed(2)} s`);
     } catch (error) {
       console.error(`${mounted.contestant.name}: ${title}: ${error}`);
@@ -362,6 +421,7 @@ async function main() {
       join(ROOT, "test/support/s3/main.mjs"),
       ...contestants.flatMap(({ name }) => ["--bucket", `bench-${name}`]),
       ...["--latency-ms", values["latency-ms"], "--bytes-per-second", values["bytes-per-second"]],
+      ...["--verified-bytes", String(MIB)],
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
@@ -384,7 +444,11 @@ async function main() {
       mkdirSync(setting.mount, { recursive: true });
       await command(endpoint, "synthetic", { bucket, prefix: "list/", count: KEYS, size: 1 });
       const mounted = new Mounted(contestant, setting, sdk);
-      columns.push({ name: contestant.name, rows: await measure(endpoint, mounted), peak: mounted.peakMib });
+      columns.push({
+        name: contestant.name,
+        rows: await measure(endpoint, server, mounted),
+        peak: mounted.peakMib,
+      });
     }
   } finally {
     server.kill();
@@ -397,15 +461,18 @@ async function main() {
 function print(columns) {
   const cell = (/** @type {string} */ text) => text.padStart(12);
   console.log(["seconds".padEnd(40), ...columns.map(({ name }) => cell(name))].join(""));
-  for (const [index, [title]] of ROWS.entries()) {
+  for (const [index, { title }] of ROWS.entries()) {
     const times = columns.map(({ rows }) => cell(rows[index]?.seconds.toFixed(2) ?? "failed"));
     console.log([title.padEnd(40), ...times].join(""));
   }
   console.log(["peak memory, MiB".padEnd(40), ...columns.map(({ peak }) => cell(peak.toFixed(0)))].join(""));
-  console.log("\nrequests");
-  for (const [index, [title]] of ROWS.entries()) {
-    for (const { name, rows } of columns)
-      console.log(`${title.padEnd(40)}${name.padEnd(8)}${rows[index]?.requests}`);
+  console.log("\nRequests, and processor time with what mounts:");
+  for (const [index, { title }] of ROWS.entries()) {
+    for (const { name, rows } of columns) {
+      const { requests, atATime, client = 0, server = 0 } = rows[index] ?? {};
+      const processor = `${client.toFixed(2)} s of processor time, the server ${server.toFixed(2)} s`;
+      console.log(`${title.padEnd(40)}${name.padEnd(8)}${requests} (${atATime} at a time), ${processor}`);
+    }
   }
 }
 

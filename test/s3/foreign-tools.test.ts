@@ -4,18 +4,22 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ListObjectsV2Command, PutObjectCommand } from "@aws-sdk/client-s3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MountedShare } from "../host/mounted-share.js";
-import { bytes } from "./support/connect.js";
+import { bytes, connectSdk } from "./support/connect.js";
 import { rclone, S3fsMount, whyNot } from "./support/foreign-tools.js";
 import { ServerProcess } from "./support/server-process.js";
 
@@ -131,5 +135,32 @@ describe.skipIf(noRclone !== undefined)(`rclone (${noRclone ?? "installed"})`, (
       expectOwners(path);
       expectTimes(path);
     });
+  });
+
+  it("writes symbolic links that the share shows, renames and removes", async () => {
+    const source = join(folder, "source");
+    mkdirSync(join(source, "sub"), { recursive: true });
+    for (const name of ["one", "two", "three", "taken"]) symlinkSync(`to ${name}`, join(source, name));
+    await rclone(server.endpoint, "copy", "--links", source, "fake:bucket");
+    const sdk = connectSdk(server.endpoint);
+    const keys = async () => {
+      const { Contents = [] } = await sdk.send(new ListObjectsV2Command({ Bucket: "bucket" }));
+      return Contents.map(({ Key }) => Key);
+    };
+    await sdk.send(new PutObjectCommand({ Bucket: "bucket", Key: "taken", Body: "a file" }));
+    await onShare((path) => {
+      // Looked up before anything is listed.
+      expect(readlinkSync(join(path, "one"))).toBe("to one");
+      expect(readdirSync(path).sort()).toEqual(["one", "taken", "taken.rclonelink", "three", "two"]);
+      expect(readFileSync(join(path, "taken"), "utf8")).toBe("a file");
+      renameSync(join(path, "two"), join(path, "moved"));
+      expect(readlinkSync(join(path, "moved"))).toBe("to two");
+      expect(readdirSync(path).sort()).toEqual(["moved", "one", "taken", "taken.rclonelink", "three"]);
+      unlinkSync(join(path, "three"));
+      renameSync(join(path, "taken"), join(path, "one"));
+      expect(readFileSync(join(path, "one"), "utf8")).toBe("a file");
+    });
+    expect(await keys()).toEqual(["moved.rclonelink", "one", "taken.rclonelink"]);
+    sdk.destroy();
   });
 });

@@ -216,123 +216,6 @@ describe("a conflict", () => {
   });
 });
 
-describe("a rename", () => {
-  it("of what was never published costs nothing", async () => {
-    const file = area.create("tmp", ATTRIBUTES);
-    await file.write(0, Buffer.from("data"));
-    expect(area.rename(file, "final")).toBe(0);
-    expect(area.find("final")).toBe(file);
-    expect(area.find("tmp")).toBeUndefined();
-    expect(await file.sync()).toBe(0);
-    expect(await share.keys()).toEqual(["final"]);
-    expect(share.requests).toEqual({ PutObject: 1, ListObjectsV2: 1 });
-    file.release();
-  });
-
-  it("of an object copies and deletes, and shows at once", async () => {
-    const source = await share.putForeign("a", "data");
-    const replaced = await share.putForeign("b", "old");
-    expect(area.rename(source, "b", replaced)).toBe(0);
-    expect(area.isRemoved("a")).toBe(true);
-    expect(area.find("b")?.source?.key).toBe("a");
-    expect(await area.sync("")).toBe(0);
-    expect(share.object("b")?.toString()).toBe("data");
-    expect(share.object("a")).toBeUndefined();
-    expect(share.requests).toEqual({ CopyObject: 1, DeleteObject: 1 });
-    expect(area.isRemoved("a")).toBe(true);
-    expect(area.find("b")).toBeUndefined();
-  });
-
-  it("exchanges two objects by way of a third name", async () => {
-    const one = await share.putForeign("a", "one");
-    const other = await share.putForeign("b", "other");
-    expect(await area.rename(one, "c")).toBe(0);
-    expect(await area.rename(other, "a")).toBe(0);
-    const moved = await share.store.head("c");
-    expect(await area.rename(moved, "b")).toBe(0);
-    expect(await area.sync("")).toBe(0);
-    expect(share.object("a")?.toString()).toBe("other");
-    expect(share.object("b")?.toString()).toBe("one");
-    expect(await share.keys()).toEqual(["a", "b"]);
-  });
-
-  it("and a new file in the old place keep both", async () => {
-    const source = await share.putForeign("a", "first");
-    expect(area.rename(source, "b")).toBe(0);
-    const file = area.create("a", ATTRIBUTES);
-    expect(area.isRemoved("a")).toBe(false);
-    await file.write(0, Buffer.from("second"));
-    expect(await file.sync()).toBe(0);
-    expect(share.object("a")?.toString()).toBe("second");
-    expect(share.object("b")?.toString()).toBe("first");
-    file.release();
-  });
-
-  it("away from where the file is being written hides and removes that", async () => {
-    const file = area.create("a", ATTRIBUTES);
-    await file.write(0, Buffer.from("here"));
-    expect(await file.sync()).toBe(0);
-    share.server.latencyMs = 100;
-    await area.rename(file, "other");
-    const published = file.sync();
-    await until(() => (share.requests.CopyObject ?? 0) > 0);
-    await area.rename(file, "a");
-    expect(area.isRemoved("other")).toBe(true);
-    area.remove("a");
-    file.release();
-    await published;
-    share.server.latencyMs = 0;
-    expect(area.isRemoved("other")).toBe(true);
-    await area.drain(() => {}, new AbortController().signal);
-    expect(await share.keys()).toEqual([]);
-  });
-
-  it("there and back again leaves the object as it was", async () => {
-    const source = await share.putForeign("a", "data");
-    expect(area.rename(source, "b")).toBe(0);
-    expect(area.rename(area.find("b") ?? source, "a")).toBe(0);
-    expect(area.isRemoved("a")).toBe(false);
-    expect(await area.sync("")).toBe(0);
-    expect(await share.keys()).toEqual(["a"]);
-    expect(share.object("a")?.toString()).toBe("data");
-  });
-
-  it("while the file goes up ends at the new name", async () => {
-    share.server.latencyMs = 100;
-    const file = area.create("tmp", ATTRIBUTES);
-    await file.write(0, Buffer.from("data"));
-    const synced = file.sync();
-    await until(() => (share.requests.PutObject ?? 0) > 0);
-    expect(area.rename(file, "final")).toBe(0);
-    expect(await synced).toBe(0);
-    share.server.latencyMs = 0;
-    expect(await area.sync("")).toBe(0);
-    expect(await share.keys()).toEqual(["final"]);
-    file.release();
-  });
-
-  it("of a directory takes along what is staged and what is not", async () => {
-    const one = await share.putForeign("old/one", "1");
-    const two = await share.putForeign("old/sub/two", "2");
-    await share.putForeign("old/", "");
-    const marker = { key: "old/", etag: (await share.store.head("old/")).etag, size: 0 };
-    const file = area.create("old/three", ATTRIBUTES);
-    await file.write(0, Buffer.from("3"));
-    const moves = [marker, one, two].map((object) => ({
-      object,
-      to: object.key.replace("old/", "new/"),
-    }));
-    expect(await area.renameDirectory("old/", "new/", moves)).toBe(0);
-    expect(area.isGone("old/")).toBe(true);
-    expect([...area.childrenOf("new/").keys()].sort()).toEqual(["", "one", "sub/", "three"]);
-    expect((await contents(area.find("new/sub/two") as never)).toString()).toBe("2");
-    expect(await area.sync("")).toBe(0);
-    expect(await share.keys()).toEqual(["new/", "new/one", "new/sub/two", "new/three"]);
-    expect(share.object("new/three")?.toString()).toBe("3");
-    file.release();
-  });
-});
-
 describe("a removal", () => {
   it("hides at once and deletes many with one request", async () => {
     for (let i = 0; i < 20; i++) await share.store.put(`d/${i}`, Buffer.from("x"), ATTRIBUTES);
@@ -430,7 +313,7 @@ describe("a restart", () => {
     share.server.faults.add({ kind: "error", times: Number.POSITIVE_INFINITY });
     await area.create("new", ATTRIBUTES).write(0, Buffer.from("new"));
     await area.edit(edited).write(MIB, Buffer.from("edit"));
-    await area.rename(source, "renamed");
+    area.rename(source, "renamed");
     area.remove("gone");
     await area.close();
 

@@ -40,8 +40,10 @@ export class BlockMap {
   #presentCount = 0;
   readonly #marked = new Set<number>();
   readonly #fd: number;
-  /** CRC and presence of each block as the file has them. */
+  /** CRC and presence of each block; the file has them, but for those that came lately. */
   readonly #entries: Uint32Array;
+  #firstUnsaved = Number.POSITIVE_INFINITY;
+  #endUnsaved = 0;
   readonly #headerAt: number;
 
   /** Takes over `fd`, which is open for reading and writing; what it has under another identity is not used. */
@@ -97,7 +99,7 @@ export class BlockMap {
     return Math.min(this.blockBytes, this.size - block * this.blockBytes);
   }
 
-  /** The bytes of blocks from `first` on were written to the file. */
+  /** The bytes of blocks from `first` on were written to the file; {@link save} makes that outlive the process. */
   add(first: number, bytes: Uint8Array): void {
     const count = Math.ceil(bytes.length / this.blockBytes);
     for (let i = 0; i < count; i++) {
@@ -107,15 +109,25 @@ export class BlockMap {
       this.#entries[block * 2 + 1] = 1;
       this.#setPresent(block);
     }
-    const entries = this.#entries.subarray(first * 2, (first + count) * 2);
-    const place = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
-    writeSync(
-      this.#fd,
-      new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength),
-      0,
-      undefined,
-      place,
-    );
+    this.#firstUnsaved = Math.min(this.#firstUnsaved, first);
+    this.#endUnsaved = Math.max(this.#endUnsaved, first + count);
+  }
+
+  /** Something was added since {@link save}. */
+  get isUnsaved(): boolean {
+    return this.#firstUnsaved < this.#endUnsaved;
+  }
+
+  /** Writes down what was added: seldom, as it waits for whoever writes to the file. */
+  save(): void {
+    const [first, end] = [this.#firstUnsaved, this.#endUnsaved];
+    this.#firstUnsaved = Number.POSITIVE_INFINITY;
+    this.#endUnsaved = 0;
+    if (first < end) {
+      const { buffer } = this.#entries;
+      const entries = new Uint8Array(buffer, first * ENTRY_BYTES, (end - first) * ENTRY_BYTES);
+      writeSync(this.#fd, entries, 0, undefined, this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES);
+    }
   }
 
   /** All bytes are in the file. It keeps them over a restart only where {@link add} says so. */

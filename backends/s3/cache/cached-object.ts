@@ -19,10 +19,15 @@ export const MIN_PART_BYTES = 2 ** 20;
 /** Where a reader goes here and there, so many misses of a region take about as long as fetching the rest of it. */
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
+/** How likely it has to be that a reader comes back to a region. */
+const LEAST_CHANCE = 0.5;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
-/** Writing less than this to the cache file does not go to the pool. */
+const PUNCH_AND_KEEP_SIZE = 3;
+/** Writing less than this to the cache file does not go to the pool, unless that would have to wait for other writes. */
 const WRITE_NOW_BYTES = 256 * 1024;
+/** What came is written down for a process to come so long afterwards, or when nothing else is on its way. */
+const SAVE_AFTER_MS = 1000;
 
 /** Blocks that were fetched together. */
 export interface Arrival {
@@ -46,10 +51,17 @@ export class CachedObject {
   readonly #budget: MemoryBudget;
   readonly #arrived: (object: CachedObject, bytes: number) => void;
   readonly #fetching = new Map<number, Promise<void>>();
-  /** How often readers that go here and there missed a block, by region. */
+  /** How often readers that go here and there missed a block, by region and in all. */
   readonly #misses = new Map<number, number>();
+  #missed = 0;
+  /** Regions that were fetched for them. */
+  readonly #wholeRegions = new Set<number>();
   /** What was fetched, in the order in which it came. */
   readonly #came: Arrival[] = [];
+  #writing = 0;
+  /** Holes that are being punched. */
+  #punching: Promise<unknown> | undefined;
+  #saving: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(
@@ -82,15 +94,46 @@ export class CachedObject {
     return this.#came.shift();
   }
 
+  /** Takes the bytes of blocks off the disk, unless they are just being fetched again. */
+  giveUp({ first, count }: Arrival): void {
+    this.map.remove(first, count);
+    if (this.#anyFetching(first, first + count)) {
+      return;
+    }
+    const { blockBytes } = this.map;
+    const [at, length] = [BigInt(first * blockBytes), BigInt(count * blockBytes)];
+    // Where holes cannot be punched the bytes stay, and nobody reads them.
+    const punched = posix.fallocate(this.fd, PUNCH_AND_KEEP_SIZE, at, length, 0).catch(() => undefined);
+    const all = Promise.all([this.#punching, punched]).then(() => {
+      this.#punching = this.#punching === all ? undefined : this.#punching;
+    });
+    this.#punching = all;
+  }
+
   /** Closes the file; what is on its way into it is dropped. */
   close(): void {
     this.#closed = true;
+    this.#save();
     this.map.file.close();
   }
 
-  /** Something is on its way into the file. */
+  #save(): void {
+    clearTimeout(this.#saving);
+    this.#saving = undefined;
+    this.map.save();
+  }
+
+  #saveLater(): void {
+    if (this.#writing === 0 && this.#fetching.size === 0) {
+      this.#save();
+    } else {
+      this.#saving ??= setTimeout(() => this.#save(), SAVE_AFTER_MS).unref();
+    }
+  }
+
+  /** Something is on its way into the file, or out of it. */
   get busy(): boolean {
-    return this.#fetching.size > 0;
+    return this.#fetching.size > 0 || this.#punching !== undefined;
   }
 
   /** Whether all of the range can be read now. */
@@ -104,14 +147,20 @@ export class CachedObject {
     return true;
   }
 
-  /** Notes a miss out of order. @returns the region around it, when fetching all of that pays by now */
+  /**
+   * Notes a miss out of order. @returns the region around it, when fetching all of that pays by now: it was missed
+   * several times, or a reader who will read as often again as so far is likely to come back to it.
+   */
   missed(offset: number): { readonly offset: number; readonly length: number } | undefined {
     const region = Math.floor(offset / REGION_BYTES);
     const misses = (this.#misses.get(region) ?? 0) + 1;
     this.#misses.set(region, misses);
-    if (misses !== MISSES_OF_REGION) {
+    this.#missed++;
+    const comesBack = this.#missed * REGION_BYTES >= this.map.size * LEAST_CHANCE;
+    if ((misses < MISSES_OF_REGION && !comesBack) || this.#wholeRegions.has(region)) {
       return undefined;
     }
+    this.#wholeRegions.add(region);
     const start = region * REGION_BYTES;
     return { offset: start, length: Math.min(REGION_BYTES, this.map.size - start) };
   }
@@ -155,6 +204,7 @@ export class CachedObject {
       }
       this.map.add(offset / blockBytes, bytes);
     }
+    this.#save();
   }
 
   /** Waits until a range can be read, fetching what nobody fetches. Rejects with a StoreError. */
@@ -207,6 +257,9 @@ export class CachedObject {
       for (let block = first; block < end; block++) {
         this.#fetching.delete(block);
       }
+      if (!this.#closed && this.map.isUnsaved) {
+        this.#saveLater();
+      }
     });
     // Whoever waits for it hears of a failure; ahead of a reader nobody may wait.
     fetched.catch(() => undefined);
@@ -244,12 +297,21 @@ export class CachedObject {
     }
   }
 
+  async #writeSlowly(bytes: Uint8Array, offset: number): Promise<number> {
+    this.#writing++;
+    try {
+      return await posix.writeSlowly(this.fd, bytes, offset, 0);
+    } finally {
+      this.#writing--;
+    }
+  }
+
   async #write(bytes: Uint8Array, offset: number): Promise<void> {
+    // A hole that comes after the bytes would take them away again.
+    await this.#punching;
     this.#checkOpen();
-    const written =
-      bytes.length <= WRITE_NOW_BYTES
-        ? posix.write(this.fd, bytes, offset, 0)
-        : await posix.writeSlowly(this.fd, bytes, offset, 0);
+    const isNow = this.#writing === 0 && bytes.length <= WRITE_NOW_BYTES;
+    const written = isNow ? posix.write(this.fd, bytes, offset, 0) : await this.#writeSlowly(bytes, offset);
     if (written !== bytes.length) {
       throw new StoreError("io", `the disk cache takes no data: error ${written < 0 ? -written : 28}`);
     }

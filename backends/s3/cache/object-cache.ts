@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { constants, futimesSync, mkdirSync, openSync, renameSync, statfsSync, unlinkSync } from "node:fs";
 import { opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { posix } from "../../../src/native/posix.js";
 import type { Logger } from "../../../src/vfs/logger.js";
 import type { ObjectStore } from "../store/object-store.js";
 import { BlockMap } from "./block-map.js";
@@ -10,7 +9,6 @@ import { CachedObject, type ObjectVersion } from "./cached-object.js";
 import type { MemoryBudget } from "./memory-budget.js";
 import { Residents } from "./residents.js";
 
-const PUNCH_AND_KEEP_SIZE = 3;
 /** This part of the file system stays free, whatever the cache may have. */
 const FREE_PART = 0.05;
 /** The file system is asked again after so much has arrived. */
@@ -216,14 +214,8 @@ export class ObjectCache {
       if (object === undefined || range === undefined) {
         return;
       }
-      const { first, count } = range;
-      const { blockBytes } = object.map;
-      object.map.remove(first, count);
-      const [at, length] = [BigInt(first * blockBytes), BigInt(count * blockBytes)];
-      posix.fallocate(object.fd, PUNCH_AND_KEEP_SIZE, at, length, 0).catch((err: unknown) => {
-        this.#logger.debug({ err }, "a hole could not be punched into a cache file");
-      });
-      this.#residents.grow(object.path, -count * blockBytes, 0);
+      object.giveUp(range);
+      this.#residents.grow(object.path, -range.count * object.map.blockBytes, 0);
     }
   }
 

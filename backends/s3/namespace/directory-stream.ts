@@ -1,5 +1,5 @@
 import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
-import { nameOf } from "./names.js";
+import { linkBase, nameOf } from "./names.js";
 import type { Namespace } from "./namespace.js";
 import type { S3Directory } from "./node.js";
 
@@ -107,7 +107,9 @@ export class DirectoryStream {
           isDirectory || file === undefined
             ? undefined
             : { key: file.key, size: file.size, etag: "", lastModifiedMs: file.modifiedMs };
-        entries.push({ name: nameOf(component), component, object });
+        const base = isDirectory ? undefined : linkBase(component);
+        const isLink = base !== undefined && area.find(this.#directory.key + base) === undefined;
+        entries.push({ name: nameOf(isLink ? base : component), component, object });
       }
     }
     return entries;

@@ -1,6 +1,6 @@
 import type { ListedObject, ListPage, ObjectStore } from "../store/object-store.js";
 import type { ListedEntry, ListingPage } from "./directory-listing.js";
-import { nameOf } from "./names.js";
+import { linkBase, linkComponent, nameOf } from "./names.js";
 
 /** Behind every key with the prefix that it is appended to. */
 const LAST = "\u{10FFFF}";
@@ -68,13 +68,33 @@ async function hasDirectory(
   return mayFollow(key, end) && (await probePrefix(store, directory)).exists;
 }
 
-async function entryOf(
-  store: ObjectStore,
-  directoryKey: string,
-  object: ListedObject,
-  prefixes: ReadonlySet<string>,
-  end: PageEnd,
-): Promise<ListedEntry | undefined> {
+/** A page while its entries are made out. */
+interface Reading {
+  readonly store: ObjectStore;
+  readonly directoryKey: string;
+  readonly prefixes: ReadonlySet<string>;
+  readonly keys: ReadonlySet<string>;
+  readonly after: string | undefined;
+  readonly end: PageEnd;
+}
+
+/** Whether there is something else with the name of a link of rclone. The page says so unless that would be in another one. */
+async function isNameTaken(base: string, { store, prefixes, keys, after, end }: Reading): Promise<boolean> {
+  const directory = `${base}/`;
+  if (keys.has(base) || prefixes.has(directory)) {
+    return true;
+  }
+  const isBefore = after !== undefined && later(after, base) === after;
+  const isBehind = end.more && end.lastKey !== undefined && later(directory, end.lastKey) === directory;
+  if (!isBefore && !isBehind) {
+    return false;
+  }
+  const { object, directory: hasDirectory } = await findKey(store, base);
+  return object?.key === base || hasDirectory;
+}
+
+async function entryOf(object: ListedObject, reading: Reading): Promise<ListedEntry | undefined> {
+  const { store, directoryKey, prefixes, end } = reading;
   const { key } = object;
   if (key === directoryKey) {
     return undefined;
@@ -86,6 +106,10 @@ async function entryOf(
     return listed ? undefined : { name: nameOf(component), component, object: undefined };
   }
   const component = key.slice(directoryKey.length);
+  const base = linkBase(component);
+  if (base !== undefined && !(await isNameTaken(directoryKey + base, reading))) {
+    return { name: nameOf(base), component, object };
+  }
   const shadowed = await hasDirectory(store, key, prefixes, end);
   return { name: nameOf(component, shadowed), component, object };
 }
@@ -113,7 +137,9 @@ export async function listPage(
     const component = prefix.slice(directoryKey.length, -1);
     entries.push({ name: nameOf(component), component, object: undefined });
   }
-  const asked = page.objects.map((object) => entryOf(store, directoryKey, object, prefixes, end));
+  const keys = new Set(page.objects.map(({ key }) => key));
+  const reading = { store, directoryKey, prefixes, keys, after, end };
+  const asked = page.objects.map((object) => entryOf(object, reading));
   for (const entry of await Promise.all(asked)) {
     if (entry !== undefined) {
       entries.push(entry);
@@ -134,10 +160,15 @@ export interface Found {
 /** How many keys that merely begin like the one asked for are looked at. */
 const NEIGHBOURS = 100;
 
-/** Finds, mostly with one request, what there is under `key`: an object, a directory, both or nothing. */
+/**
+ * Finds, mostly with one request, what there is under `key`: an object (or the link of rclone with that name), a
+ * directory, both or nothing.
+ */
 export async function findKey(store: ObjectStore, key: string): Promise<Found> {
   const page = await store.list({ prefix: key, delimiter: "/", maxKeys: NEIGHBOURS });
-  const object = page.objects.find((candidate) => candidate.key === key);
+  const object =
+    page.objects.find((candidate) => candidate.key === key) ??
+    page.objects.find((candidate) => candidate.key === linkComponent(key));
   const directory = `${key}/`;
   if (
     page.commonPrefixes.includes(directory) ||

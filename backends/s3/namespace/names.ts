@@ -11,6 +11,8 @@ import { EILSEQ, type Result } from "../../../src/vfs/errno.js";
 const ESCAPE = "%:";
 const SHADOWED = "%!";
 const CUT = "%~";
+/** How rclone says that an object's body is the target of a symbolic link. */
+const LINK_SUFFIX = ".rclonelink";
 const NAME_BYTES = 255;
 const DIGEST_DIGITS = 16;
 
@@ -55,6 +57,23 @@ function beginning(text: string, limit: number): string {
     end += piece.length;
   }
   return text.slice(0, end);
+}
+
+/** What a component that rclone gave to a symbolic link appears as, unless something else has that name. */
+export function linkBase(component: string): string | undefined {
+  const base = component.endsWith(LINK_SUFFIX) ? component.slice(0, -LINK_SUFFIX.length) : "";
+  return needsEscape(base) ? undefined : base;
+}
+
+/** The component that rclone gives to a symbolic link. */
+export function linkComponent(base: string): string {
+  return base + LINK_SUFFIX;
+}
+
+/** Whether what has this component appears as a symbolic link of rclone. */
+export function isRcloneLink(name: string, component: string): boolean {
+  const base = linkBase(component);
+  return base !== undefined && name === nameOf(base);
 }
 
 /** The name under which a key's component appears. */

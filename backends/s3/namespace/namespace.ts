@@ -1,3 +1,4 @@
+import { S_IFLNK } from "../../../src/vfs/attributes.js";
 import { type Awaitable, ENOENT, type Result, type Status } from "../../../src/vfs/errno.js";
 import type { MarkerAnswer } from "../attributes/attribute-store.js";
 import { type FileAttributes, timeNow, typeOf } from "../attributes/file-attributes.js";
@@ -8,7 +9,7 @@ import type { ListedObject, ObjectAttributes, ObjectInfo } from "../store/object
 import type { S3Volume } from "../volume.js";
 import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
 import { findKey, listPage } from "./lister.js";
-import { hasDigest, type KeyPart, keyPartOf } from "./names.js";
+import { hasDigest, type KeyPart, keyPartOf, linkComponent } from "./names.js";
 import { S3Directory, S3File, type S3Node } from "./node.js";
 import { factsOf, isSameObject, versionOf } from "./object-facts.js";
 
@@ -189,7 +190,9 @@ export class Namespace {
   setAttributes(node: S3Node, stored: ObjectAttributes, lastModifiedMs: number): void {
     const { defaults } = this.volume.options;
     node.stored = stored;
-    node.attributes = readAttributes(stored, lastModifiedMs, node instanceof S3Directory, defaults);
+    const attributes = readAttributes(stored, lastModifiedMs, node instanceof S3Directory, defaults);
+    const isLink = node instanceof S3File && node.isRcloneLink;
+    node.attributes = isLink ? { ...attributes, mode: S_IFLNK | 0o777 } : attributes;
   }
 
   /** An entry came or changed by this share. */
@@ -284,6 +287,11 @@ export class Namespace {
     if (staged !== undefined) {
       return this.adoptStaged(directory, name, part.component, staged);
     }
+    const link = linkComponent(part.component);
+    const stagedLink = area.find(directory.key + link);
+    if (stagedLink !== undefined) {
+      return this.adoptStaged(directory, name, link, stagedLink);
+    }
     return area.hasBelow(`${key}/`) ? this.adopt(directory, name, part.component, true) : undefined;
   }
 
@@ -365,13 +373,16 @@ export class Namespace {
       return local;
     }
     const isDirectory = found.directory && !area.isGone(`${key}/`);
-    const object = area.isRemoved(key) ? undefined : (info ?? found.object);
+    const there = info ?? found.object;
+    const object = there === undefined || area.isRemoved(there.key) ? undefined : there;
     const wanted = part.shadowed ? isDirectory && object !== undefined : isDirectory || object !== undefined;
     if (!wanted) {
       this.#lost(directory, name, askedMs);
       return -ENOENT;
     }
-    const node = this.adopt(directory, name, part.component, isDirectory && !part.shadowed);
+    const isFile = object !== undefined && (!isDirectory || part.shadowed);
+    const component = isFile ? object.key.slice(directory.key.length) : part.component;
+    const node = this.adopt(directory, name, component, isDirectory && !part.shadowed);
     this.#observe(node, object, askedMs);
     return node;
   }

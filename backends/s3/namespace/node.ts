@@ -5,6 +5,7 @@ import type { StagedFile } from "../staging/staging.js";
 import type { ObjectAttributes } from "../store/object-store.js";
 import type { DirectoryListing, ListedEntry } from "./directory-listing.js";
 import { LookAhead } from "./look-ahead.js";
+import { isRcloneLink } from "./names.js";
 
 /** What a listing or a HEAD says of an object. */
 export interface ObjectFacts {
@@ -77,6 +78,11 @@ export class S3File extends S3Node {
 
   override get key(): string {
     return `${this.parent?.key ?? ""}${this.component}`;
+  }
+
+  /** A symbolic link as rclone makes them: its key says so, and its name does not. */
+  get isRcloneLink(): boolean {
+    return isRcloneLink(this.name, this.component);
   }
 
   /** The file is about to be changed: reads have to come to the backend. */

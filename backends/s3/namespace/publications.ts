@@ -1,5 +1,5 @@
 import type { SourceObject, StagedFile, StagingEvents } from "../staging/staging.js";
-import { nameOf } from "./names.js";
+import { linkBase, nameOf } from "./names.js";
 import type { Namespace } from "./namespace.js";
 import { S3Directory, S3File } from "./node.js";
 
@@ -22,6 +22,12 @@ function placeOf(
   return { parent, component };
 }
 
+/** The name of what has this component in a living directory. */
+function shownName(parent: S3Directory, component: string): string {
+  const name = nameOf(linkBase(component) ?? component);
+  return parent.children.get(name)?.component === component ? name : nameOf(component);
+}
+
 function published(namespace: Namespace, file: StagedFile, object: SourceObject): void {
   const { key, etag, size, versionId } = object;
   if (file.attributes !== undefined) {
@@ -36,7 +42,7 @@ function published(namespace: Namespace, file: StagedFile, object: SourceObject)
     return;
   }
   const { parent, component } = place;
-  const name = nameOf(component);
+  const name = shownName(parent, component);
   if (isMarker) {
     // Its inode may be forgotten, but not that it is there.
     namespace.entryChanged(parent, { name, component, object: undefined });
@@ -65,7 +71,7 @@ export function publicationEvents(namespace: () => Namespace): StagingEvents {
     published: (file, object) => published(namespace(), file, object),
     conflict: (file, key) => {
       const place = placeOf(namespace(), key);
-      const node = place?.parent.children.get(nameOf(place.component));
+      const node = place?.parent.children.get(shownName(place.parent, place.component));
       if (node instanceof S3File && node.staged === file) {
         // The name leads to somebody else's object now; who has the file open keeps the local version.
         namespace().detach(node);

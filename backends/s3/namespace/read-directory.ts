@@ -1,4 +1,4 @@
-import { type AttrRecord, S_IFDIR, S_IFREG } from "../../../src/vfs/attributes.js";
+import { type AttrRecord, S_IFDIR, S_IFLNK, S_IFREG } from "../../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, type DirectoryBuffer, ENTRY_BYTES } from "../../../src/vfs/directory-buffer.js";
 import { type Awaitable, ENOENT, type Status } from "../../../src/vfs/errno.js";
 import { VfsHandle } from "../../../src/vfs/node.js";
@@ -7,6 +7,7 @@ import { errnoOf } from "../errors.js";
 import type { ListedEntry } from "./directory-listing.js";
 import { DirectoryStream, type StreamPage } from "./directory-stream.js";
 import { hashKey } from "./inode-numbers.js";
+import { isRcloneLink } from "./names.js";
 import type { Namespace } from "./namespace.js";
 import { type S3Directory, type S3Node, typeBits } from "./node.js";
 
@@ -51,6 +52,9 @@ function plainType(namespace: Namespace, directory: S3Directory, entry: ListedEn
   const live = directory.children.get(entry.name);
   if (live?.attributes !== undefined) {
     return typeBits(live) >>> TYPE_SHIFT;
+  }
+  if (isRcloneLink(entry.name, entry.component)) {
+    return S_IFLNK >>> TYPE_SHIFT;
   }
   const isFile = object.size > LONGEST_TARGET || namespace.volume.options.dialect === "none";
   return isFile ? S_IFREG >>> TYPE_SHIFT : UNKNOWN_TYPE;

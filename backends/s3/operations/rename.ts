@@ -13,7 +13,7 @@ import {
   type Status,
 } from "../../../src/vfs/errno.js";
 import { timeNow } from "../attributes/file-attributes.js";
-import { keyPartOf } from "../namespace/names.js";
+import { keyPartOf, linkComponent } from "../namespace/names.js";
 import type { Namespace } from "../namespace/namespace.js";
 import { isWithin, S3Directory, S3File, type S3Node } from "../namespace/node.js";
 import type { Move } from "../staging/staging.js";
@@ -117,7 +117,7 @@ async function moveDirectory(namespace: Namespace, directory: S3Directory, targe
   if (typeof moves === "number") {
     return moves;
   }
-  const status = await area.renameDirectory(from, target, moves);
+  const status = area.renameDirectory(from, target, moves);
   if (status === 0) {
     forgetBelow(directory);
     if (area.find(target) === undefined) {
@@ -128,18 +128,13 @@ async function moveDirectory(namespace: Namespace, directory: S3Directory, targe
   return status;
 }
 
-async function moveFile(
-  namespace: Namespace,
-  file: S3File,
-  target: S3File | undefined,
-  key: string,
-): Promise<Status> {
+function moveFile(namespace: Namespace, file: S3File, target: S3File | undefined, key: string): Status {
   const { area } = namespace.volume;
   const source = file.staged ?? (file.object && { key: file.key, ...file.object });
   if (source === undefined) {
     return -ESTALE;
   }
-  const status = await area.rename(source, key, target?.object);
+  const status = area.rename(source, key, target?.key === key ? target.object : undefined);
   if (status === 0) {
     file.staged = area.find(key);
     file.published = file.object?.etag;
@@ -181,21 +176,27 @@ async function move(namespace: Namespace, ends: Ends, from: Place, to: Place): P
       return status;
     }
   }
-  const key = to.parent.key + part.component;
+  const isLink = source instanceof S3File && source.isRcloneLink;
+  const component = isLink ? linkComponent(part.component) : part.component;
+  const key = to.parent.key + component;
   if (target instanceof S3Directory) {
     namespace.volume.area.removeDirectory(target.key);
   }
   const status =
     source instanceof S3Directory
       ? await moveDirectory(namespace, source, `${key}/`)
-      : await moveFile(namespace, source as S3File, target as S3File | undefined, key);
+      : moveFile(namespace, source as S3File, target as S3File | undefined, key);
   if (status < 0) {
     return status;
   }
   if (target !== undefined) {
+    if (target instanceof S3File && target.key !== key) {
+      // A link of rclone, or what replaces it, has another key.
+      namespace.volume.area.remove(target.key);
+    }
     namespace.detach(target);
   }
-  relink(namespace, source, from, to, part.component);
+  relink(namespace, source, from, to, component);
   return 0;
 }
 

@@ -214,14 +214,17 @@ export function objectUnder({ key, source, expect }: FileState): { readonly etag
   return expect.startsWith('"') ? { etag: expect } : {};
 }
 
-/** Steps that make a file go: what it left behind elsewhere is removed without it. */
-export function replacing(file: FileState | undefined): JournalRecord[] {
+/**
+ * Steps that make a file go: what it left behind elsewhere is removed without it. What was sent and not answered is
+ * the `heir`'s, if there is one.
+ */
+export function replacing(file: FileState | undefined, heir: boolean): JournalRecord[] {
   if (file === undefined) {
     return [];
   }
   const { id, leftovers } = file;
   return [
-    { file: id, set: { removed: true } },
+    { file: id, set: { removed: true, ...(heir && { intents: [] }) } },
     ...leftovers.map(({ key, etag }) => ({ remove: key, ...(etag !== undefined && { etag }) })),
   ];
 }

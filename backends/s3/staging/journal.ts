@@ -116,6 +116,11 @@ export class Journal {
     return new Journal(path, image, fd, Math.max(length, MAGIC.length));
   }
 
+  /** Nothing is kept any more. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Takes steps, together or not at all, and keeps them. They count even when the disk does not take them: -ENOSPC or -EIO. */
   append(...records: readonly JournalRecord[]): Status {
     for (const record of records) {

@@ -11,7 +11,7 @@ import {
 import { isStoreError, storeStatus } from "../errors.js";
 import type { ObjectAttributes } from "../store/object-store.js";
 import { type Extent, ExtentSet } from "./extent-set.js";
-import type { FileState } from "./file-state.js";
+import type { FileState, Intent } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import type { LocalData } from "./local-data.js";
 import { SnapshotGuard } from "./snapshot-guard.js";
@@ -141,6 +141,17 @@ export class LocalFile implements StagedFile {
   get isComplete(): boolean {
     const missing = [...this.#local.gaps(0, this.state.size)];
     return missing.every(([start, end]) => this.#holes.covers(start, end));
+  }
+
+  /** What was sent, and may have arrived, under keys that the file has left. */
+  get strays(): readonly Intent[] {
+    const { key, intents } = this.state;
+    return intents.filter((intent) => intent.key !== key);
+  }
+
+  /** The file is removed, and the bucket may still have something of it. */
+  get isLeaving(): boolean {
+    return this.state.removed && this.strays.length > 0;
   }
 
   get dirty(): boolean {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { EIO } from "../../../src/vfs/errno.js";
 import { isStoreError, StatusError } from "../errors.js";
 import { findObject } from "../store/find-object.js";
 import type {
@@ -108,17 +109,22 @@ export class ObjectWriter {
     const { id, intents } = file.state;
     const strays = intents.filter(({ key }) => key !== target);
     for (const intent of strays) {
-      const there = await findObject(this.#options.store, intent.key);
+      const there = await this.findStray(intent);
       const leftovers = file.state.leftovers.filter(({ key }) => key !== intent.key);
       this.#options.journal.append({
         file: id,
         set: {
           intents: file.state.intents.filter((other) => other !== intent),
-          ...(there !== undefined &&
-            isIntended(there, intent) && { leftovers: [...leftovers, { key: there.key, etag: there.etag }] }),
+          ...(there !== undefined && { leftovers: [...leftovers, { key: there.key, etag: there.etag }] }),
         },
       });
     }
+  }
+
+  /** What was sent, if it has arrived. */
+  async findStray(intent: Intent): Promise<ObjectInfo | undefined> {
+    const there = await findObject(this.#options.store, intent.key);
+    return there !== undefined && isIntended(there, intent) ? there : undefined;
   }
 
   #put(file: LocalFile, snapshot: Snapshot, target: string, expect: Expectation) {
@@ -225,7 +231,14 @@ export class ObjectWriter {
     isCopy = false,
   ): Promise<PutResult> {
     const { journal } = this.#options;
-    const { id, intents } = file.state;
+    const { id, intents, removed } = file.state;
+    if (removed) {
+      // Whoever has the name now does not know of what would be sent.
+      throw new RemovedError();
+    }
+    if (journal.isClosed) {
+      throw new StatusError(-EIO);
+    }
     journal.append({ file: id, set: { intents: [...intents, intent] } });
     try {
       return await send(await this.#condition(intent.key, expect, isCopy));
@@ -274,6 +287,11 @@ export class ObjectWriter {
     }
     return undefined;
   }
+}
+
+/** The file was removed while it was being prepared. */
+export class RemovedError extends Error {
+  override readonly name = "RemovedError";
 }
 
 /** An earlier version of the file turned out to be there: the writing has to begin anew. */

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { EIO, ESTALE, type Status } from "../../../src/vfs/errno.js";
 import { KeyedLocks } from "../../../src/vfs/keyed-locks.js";
 import type { Logger } from "../../../src/vfs/logger.js";
@@ -8,7 +9,7 @@ import { type ConflictResolver, Resolution } from "./conflicts.js";
 import { type Expectation, NOTHING } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import type { LocalFile, Snapshot } from "./local-file.js";
-import { ArrivedError, ConflictError, type ObjectWriter } from "./object-writer.js";
+import { ArrivedError, ConflictError, type ObjectWriter, RemovedError } from "./object-writer.js";
 import { PartUpload, type UploadContext } from "./part-upload.js";
 import type { Removals } from "./removals.js";
 import type { SourceObject } from "./staging.js";
@@ -24,17 +25,34 @@ export interface PublisherOptions {
   readonly journal: Journal;
   readonly removals: Removals;
   readonly conflicts: ConflictResolver;
+  /** Prefix of keys for what has to be out of the way for a moment. */
+  readonly scratch: string;
   readonly logger: Logger | undefined;
   /** Nothing is left to publish; the object is under the file's key. */
   readonly onPublished: (file: LocalFile, object: SourceObject) => void;
+  /** Nothing of a removed file is left in the bucket. */
+  readonly onCleared: (file: LocalFile) => void;
 }
 
 /** What the publisher knows of a file. */
 interface Work {
   readonly upload: PartUpload;
   readonly backoff: Backoff;
+  /** Resolves when the file is removed: nobody waits any more for a place for it. */
+  readonly abandoned: Promise<void>;
+  readonly abandon: () => void;
   running: Promise<Status> | undefined;
   retry: NodeJS.Timeout | undefined;
+}
+
+/** Whether there is anything to do in the bucket for a file. */
+function isPending(file: LocalFile): boolean {
+  return file.dirty || file.isLeaving;
+}
+
+/** The key that a file is written to next: parts that went up before a rename are worth more than the copy that follows. */
+function targetOf({ state: { upload, key } }: LocalFile): string {
+  return upload !== undefined && upload.parts.length > 0 ? upload.key : key;
 }
 
 /** Brings staged files into the bucket: when asked, when they are due, and again when it failed. */
@@ -86,8 +104,8 @@ export class Publisher {
       // It may have begun before the last change.
       await work.running;
     }
-    if (!file.dirty || this.#closed) {
-      return file.dirty ? -EIO : 0;
+    if (!isPending(file) || this.#closed) {
+      return isPending(file) ? -EIO : 0;
     }
     this.#due.delete(file);
     clearTimeout(work.retry);
@@ -100,6 +118,11 @@ export class Publisher {
   /** Sends what is complete of a growing file. */
   grown(file: LocalFile): void {
     this.#workOf(file).upload.stream();
+  }
+
+  /** The file was removed. */
+  abandon(file: LocalFile): void {
+    this.#work.get(file)?.abandon();
   }
 
   /** The file is not to be published: its upload is given up. */
@@ -129,7 +152,11 @@ export class Publisher {
     let work = this.#work.get(file);
     if (work === undefined) {
       const upload = new PartUpload(this.#options.uploads, file);
-      work = { upload, backoff: new Backoff(), running: undefined, retry: undefined };
+      let abandon = () => {};
+      const abandoned = new Promise<void>((resolve) => {
+        abandon = resolve;
+      });
+      work = { upload, backoff: new Backoff(), abandoned, abandon, running: undefined, retry: undefined };
       this.#work.set(file, work);
     }
     return work;
@@ -176,7 +203,11 @@ export class Publisher {
     if (status < 0) {
       file.keepError(status);
     }
-    if (file.dirty && status < 0 && !this.#closed) {
+    if (file.removed && !file.isLeaving) {
+      this.#options.removals.releaseAll(file);
+      this.#options.onCleared(file);
+    }
+    if (isPending(file) && status < 0 && !this.#closed) {
       work.retry = setTimeout(() => void this.publish(file), work.backoff.next());
     }
     return status;
@@ -185,11 +216,9 @@ export class Publisher {
   /** Until the bucket has, under the right key and with the right attributes, what the file was at the beginning. */
   async #publishAll(file: LocalFile, work: Work): Promise<Status> {
     let status: Status = 0;
-    for (let attempt = 0; attempt < MAX_ATTEMPTS && file.dirty; attempt++) {
-      const { upload, key, source } = file.state;
-      // Parts that went up before a rename are worth more than the copy that follows.
-      const target = upload !== undefined && upload.parts.length > 0 ? upload.key : key;
-      await this.#options.removals.settled(target);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && isPending(file); attempt++) {
+      const target = await this.#findPlace(file, work);
+      const { source } = file.state;
       const keys = source === undefined ? [target] : [target, source.key];
       const outcome = await this.#keys.run(keys, () => this.#attempt(file, work, target));
       if (outcome === Resolution.LOST) {
@@ -201,15 +230,65 @@ export class Publisher {
     return status;
   }
 
+  /**
+   * Where the file is to be written now. What is there and is needed elsewhere leaves before; files that would wait for
+   * each other, as after renames in a circle, go out of the way first.
+   */
+  async #findPlace(file: LocalFile, work: Work): Promise<string> {
+    const { removals, scratch } = this.#options;
+    const target = targetOf(file);
+    const debtor = removals.debtorOf(target);
+    if (debtor === file || file.removed) {
+      return target;
+    }
+    if (debtor !== undefined && this.#leadsTo(debtor, file)) {
+      if (!this.#isAside(file)) {
+        return `${scratch}${randomUUID()}`;
+      }
+      await this.#removeLeftovers(file);
+    }
+    const settled = removals.settled(target, (other) => this.publish(other));
+    await Promise.race([settled, work.abandoned]);
+    if (!removals.isFree(target) && !file.removed) {
+      throw new StatusError(-EIO);
+    }
+    return target;
+  }
+
+  #isAside({ state: { source } }: LocalFile): boolean {
+    return source?.key.startsWith(this.#options.scratch) === true;
+  }
+
+  /** Whether a file can go where it belongs only after `other` has gone. */
+  #leadsTo(file: LocalFile, other: LocalFile): boolean {
+    const seen = new Set<LocalFile>();
+    for (let debtor: LocalFile | undefined = file; debtor !== undefined && !seen.has(debtor); ) {
+      if (debtor === other) {
+        return true;
+      }
+      seen.add(debtor);
+      debtor = this.#options.removals.debtorOf(targetOf(debtor));
+    }
+    return false;
+  }
+
   /** Beyond data that was written meanwhile, which nobody waits for. */
   #hasUnfinished(file: LocalFile): boolean {
-    const { source, key, leftovers, attributesChanged } = file.state;
+    const { source, key, leftovers, attributesChanged, removed } = file.state;
+    if (removed) {
+      return file.isLeaving;
+    }
     return source?.key !== key || leftovers.length > 0 || (attributesChanged && !file.dataChanged);
   }
 
   async #attempt(file: LocalFile, work: Work, target: string): Promise<Resolution> {
     if (file.removed) {
-      return Resolution.DONE;
+      return this.#clear(file);
+    }
+    const { removals } = this.#options;
+    if (!removals.isFree(target) && removals.debtorOf(target) !== file) {
+      // Another file has left the place since.
+      return Resolution.RETRY;
     }
     const { source, key, attributesChanged } = file.state;
     const isInPlace = !file.dataChanged && !attributesChanged && source?.key === key;
@@ -228,6 +307,9 @@ export class Publisher {
       file.guard.end();
       if (err instanceof ArrivedError) {
         return Resolution.RETRY;
+      }
+      if (err instanceof RemovedError) {
+        return Resolution.DONE;
       }
       if (isStoreError(err, "no-upload")) {
         this.#options.journal.append({ file: file.state.id, set: { upload: null } });
@@ -248,6 +330,27 @@ export class Publisher {
     } finally {
       this.#targets.delete(target);
     }
+  }
+
+  /** What may have arrived of a removed file under names that it had before goes, too. */
+  async #clear(file: LocalFile): Promise<Resolution> {
+    const { journal, removals, writer } = this.#options;
+    const { id } = file.state;
+    for (const intent of file.strays) {
+      const there = await writer.findStray(intent);
+      const { key } = intent;
+      journal.append(
+        { file: id, set: { intents: file.state.intents.filter((other) => other !== intent) } },
+        ...(there === undefined ? [] : [{ remove: key, etag: there.etag }]),
+      );
+      if (removals.debtorOf(key) === file) {
+        removals.release(key);
+      }
+      if (there !== undefined) {
+        removals.add(key, there.etag);
+      }
+    }
+    return Resolution.DONE;
   }
 
   #expectation(file: LocalFile, target: string): Expectation {
@@ -292,23 +395,28 @@ export class Publisher {
       this.#options.journal.append({ remove: target, etag });
       this.#options.removals.add(target, etag);
     } else if (isMoved) {
-      this.#options.removals.addLeftover({ key: target, etag }, () => this.publish(file));
+      this.#options.removals.leave(target, file);
     }
   }
 
+  /** Out of the way for a moment, a file needs none of the places that it has left. */
   async #removeLeftovers(file: LocalFile): Promise<void> {
-    const { id, key, source } = file.state;
-    if (source?.key !== key || file.state.leftovers.length === 0) {
+    const { id, key, source, leftovers } = file.state;
+    const { journal, removals } = this.#options;
+    const isInPlace = source?.key === key;
+    if (!isInPlace && !this.#isAside(file)) {
       return;
     }
-    const { leftovers } = file.state;
-    await Promise.all(
-      leftovers
-        .filter((leftover) => leftover.key !== key)
-        .map((leftover) => this.#options.removals.removeLeftover(leftover)),
-    );
-    const rest = file.state.leftovers.filter((leftover) => !leftovers.includes(leftover));
-    this.#options.journal.append({ file: id, set: { leftovers: rest } });
+    const others = leftovers.filter((leftover) => leftover.key !== source?.key);
+    await Promise.all(others.map((leftover) => removals.removeLeftover(leftover, file)));
+    if (leftovers.length > 0) {
+      const done = isInPlace ? leftovers : others;
+      const rest = file.state.leftovers.filter((leftover) => !done.includes(leftover));
+      journal.append({ file: id, set: { leftovers: rest } });
+    }
+    if (file.state.leftovers.length === 0) {
+      removals.releaseAll(file);
+    }
   }
 
   #finish(file: LocalFile): void {

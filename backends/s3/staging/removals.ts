@@ -2,9 +2,11 @@ import type { Logger } from "../../../src/vfs/logger.js";
 import { isStoreError } from "../errors.js";
 import type { Condition, ObjectStore, StoreFeatures } from "../store/object-store.js";
 import { Backoff } from "./backoff.js";
+import { Debts } from "./debts.js";
 import { ANYTHING, type Expectation, type Leftover, NOTHING } from "./file-state.js";
 import type { Journal } from "./journal.js";
 import { KeyTree } from "./key-tree.js";
+import type { LocalFile } from "./local-file.js";
 
 /** Removals wait a little, so that one request deletes many. */
 const GATHER_MS = 20;
@@ -13,15 +15,13 @@ const BATCHES_AT_A_TIME = 4;
 /** A LIST that began before the deletion may still show the key: it stays hidden for so long. */
 const LINGER_MS = 10_000;
 
-/** A key that is not to be seen. */
+/** A key that is not to be seen, and whose object is to be deleted. */
 interface Tombstone {
   readonly key: string;
   /** Of what is there, where that is known. */
   readonly etag: string | undefined;
-  /** The file that was renamed away from here deletes the object when it is published. */
-  readonly settle: (() => Promise<unknown>) | undefined;
   /** Resolves when the object may go. */
-  readonly until: Promise<void> | undefined;
+  readonly until: Promise<unknown> | undefined;
   deleting: Promise<void> | undefined;
   /** Nothing is left in the bucket. */
   settled: boolean;
@@ -41,6 +41,7 @@ export class Removals {
   readonly #journal: Journal;
   readonly #logger: Logger | undefined;
   readonly #tombstones = new Map<string, Tombstone>();
+  readonly #debts = new Debts();
   readonly #tree = new KeyTree();
   /** Prefixes of directories that were removed. */
   readonly #gone = new Set<string>();
@@ -48,7 +49,7 @@ export class Removals {
   /** Keys to delete, in the order of their removal. */
   readonly #queue = new Set<Tombstone>();
   #timer: NodeJS.Timeout | undefined;
-  #batches = 0;
+  readonly #batches = new Set<Promise<void>>();
   #closed = false;
 
   constructor(store: ObjectStore, features: StoreFeatures, journal: Journal, logger: Logger | undefined) {
@@ -60,11 +61,11 @@ export class Removals {
 
   /** Keys that the bucket may still have. */
   get pending(): number {
-    return this.#queue.size + this.#batches;
+    return this.#queue.size + this.#batches.size;
   }
 
   has(key: string): boolean {
-    return this.#tombstones.has(key);
+    return this.#tombstones.has(key) || this.#debts.has(key);
   }
 
   /** The directory `prefix` was removed, and there is something to hide below it. */
@@ -85,13 +86,15 @@ export class Removals {
     }
   }
 
-  /** Hides a key and deletes its object. The journal knows it already. */
-  add(key: string, etag: string | undefined, until?: Promise<void>): void {
-    const tombstone = this.#put({ key, etag, settle: undefined, until });
-    if (until === undefined) {
+  /** Hides a key and deletes its object, after `until` and when no renamed file needs it. The journal knows it already. */
+  add(key: string, etag: string | undefined, until?: Promise<unknown>): void {
+    const paid = this.#debts.paid(key);
+    const waitsFor = paid === undefined ? until : Promise.all([until, paid]);
+    const tombstone = this.#put(key, etag, waitsFor);
+    if (waitsFor === undefined) {
       this.#enqueue(tombstone);
     } else {
-      void until.then(() => {
+      void waitsFor.then(() => {
         if (this.#tombstones.get(key) === tombstone) {
           this.#enqueue(tombstone);
         }
@@ -99,43 +102,56 @@ export class Removals {
     }
   }
 
-  /** Hides a key that a renamed file will delete, see {@link removeLeftover}. */
-  addLeftover({ key, etag }: Leftover, settle: () => Promise<unknown>): void {
-    this.#put({ key, etag, settle, until: undefined });
+  /** Hides a key that a renamed file has left, and deletes when it does not need it any more: {@link removeLeftover}. */
+  leave(key: string, debtor: LocalFile): void {
+    if (!this.#debts.has(key)) {
+      this.#debts.add(key, debtor);
+      this.#tree.add(key);
+    }
   }
 
   /**
-   * A new file takes the key. What it has to expect in the bucket: a removal that has not begun needs none any more, and
-   * `forgets` is true when the journal has to be told.
+   * A file takes the key. What it has to expect in the bucket: a removal that has not begun needs none any more, and
+   * `forgets` is true when the journal has to be told. Where a renamed file has its object still, that goes first.
    */
   claim(key: string): { readonly expect: Expectation; readonly forgets: boolean } | undefined {
     const tombstone = this.#tombstones.get(key);
+    const isOwed = this.#debts.has(key);
     if (tombstone === undefined) {
-      return undefined;
+      return isOwed ? { expect: NOTHING, forgets: false } : undefined;
     }
-    if (!tombstone.settled && (tombstone.settle !== undefined || tombstone.deleting !== undefined)) {
-      return { expect: NOTHING, forgets: false };
-    }
-    if (tombstone.settled) {
-      this.#drop(tombstone);
+    if (!tombstone.settled && tombstone.deleting !== undefined) {
       return { expect: NOTHING, forgets: false };
     }
     this.#queue.delete(tombstone);
     this.#drop(tombstone);
-    return { expect: tombstone.etag ?? ANYTHING, forgets: true };
+    const isFree = tombstone.settled || isOwed;
+    return { expect: isFree ? NOTHING : (tombstone.etag ?? ANYTHING), forgets: !tombstone.settled };
   }
 
-  /** A renamed file has its object still here. */
-  isOwed(key: string): boolean {
-    const tombstone = this.#tombstones.get(key);
-    return tombstone?.settle !== undefined && !tombstone.settled;
+  /** The renamed file that has its object still under the key. */
+  debtorOf(key: string): LocalFile | undefined {
+    return this.#debts.debtorOf(key);
   }
 
-  /** The file that owed the key takes it back. */
+  /** Nobody has an object under the key that would have to go before another is written there. */
+  isFree(key: string): boolean {
+    return !this.#debts.has(key) && this.#tombstones.get(key)?.settled !== false;
+  }
+
+  /** The file that had left the key takes it back, or has found that nothing is there. */
   release(key: string): void {
-    const tombstone = this.#tombstones.get(key);
-    if (tombstone?.settle !== undefined) {
-      this.#drop(tombstone);
+    if (this.#debts.settle(key)) {
+      this.#unhide(key);
+    }
+  }
+
+  /** Nothing of the file is under any key that it had left, but for these. */
+  releaseAll(debtor: LocalFile, except: ReadonlySet<string> = new Set()): void {
+    for (const key of this.#debts.of(debtor)) {
+      if (!except.has(key)) {
+        this.release(key);
+      }
     }
   }
 
@@ -147,34 +163,51 @@ export class Removals {
     }
   }
 
-  /** Resolves when the bucket has nothing any more of what was removed under the key. */
-  async settled(key: string): Promise<void> {
+  /**
+   * Resolves when the bucket has nothing any more of what was removed under the key, or when that failed for now: see
+   * {@link isFree}. `publish` has a renamed file leave its old key.
+   */
+  async settled(key: string, publish: (debtor: LocalFile) => Promise<unknown>): Promise<void> {
+    const debtor = this.#debts.debtorOf(key);
+    if (debtor !== undefined) {
+      // It may leave the key long before it is where it is going.
+      await Promise.race([publish(debtor), this.#debts.paid(key)]);
+    }
     const tombstone = this.#tombstones.get(key);
-    if (tombstone === undefined || tombstone.settled) {
+    if (tombstone === undefined || tombstone.settled || this.#debts.has(key)) {
       return;
     }
-    if (tombstone.settle !== undefined) {
-      await tombstone.settle();
-    } else {
-      this.#flush();
-      await tombstone.deleting;
+    await tombstone.until;
+    for (this.#flush(); this.#queue.has(tombstone) && !this.#closed; this.#flush()) {
+      await Promise.race(this.#batches);
     }
+    await tombstone.deleting;
+  }
+
+  /** Whether the deletion of what a renamed file left under the key is on its way. */
+  isBeingRemoved(key: string): boolean {
+    return this.#debts.isBeingPaid(key);
   }
 
   /** Deletes where a renamed file was, unless somebody has written there since. */
-  async removeLeftover({ key, etag }: Leftover): Promise<void> {
+  async removeLeftover({ key, etag }: Leftover, debtor: LocalFile): Promise<void> {
     const condition: Condition | undefined =
       etag !== undefined && this.#features.conditionalDelete ? { ifMatch: etag } : undefined;
+    const paid = this.#debts.debtorOf(key) === debtor ? this.#debts.beginPaying(key) : undefined;
     try {
       await this.#store.remove(key, condition);
     } catch (err) {
       if (!isStoreError(err, "precondition", "not-found")) {
         throw err;
       }
+    } finally {
+      paid?.();
     }
-    const tombstone = this.#tombstones.get(key);
-    if (tombstone?.settle !== undefined) {
-      this.#settle(tombstone);
+    if (this.#debts.debtorOf(key) === debtor && this.#debts.settle(key)) {
+      if (!this.#tombstones.has(key)) {
+        this.#settle(this.#put(key, etag, undefined));
+      }
+      this.#unhide(key);
     }
   }
 
@@ -202,15 +235,15 @@ export class Removals {
     clearTimeout(this.#timer);
   }
 
-  #put(begin: Pick<Tombstone, "key" | "etag" | "settle" | "until">): Tombstone {
-    const before = this.#tombstones.get(begin.key);
-    if (before !== undefined) {
+  #put(key: string, etag: string | undefined, until: Promise<unknown> | undefined): Tombstone {
+    const before = this.#tombstones.get(key);
+    if (before === undefined) {
+      this.#tree.add(key);
+    } else {
       this.#queue.delete(before);
-      this.#drop(before);
     }
-    const tombstone: Tombstone = { ...begin, deleting: before?.deleting, settled: false };
-    this.#tombstones.set(begin.key, tombstone);
-    this.#tree.add(begin.key);
+    const tombstone: Tombstone = { key, etag, until, deleting: before?.deleting, settled: false };
+    this.#tombstones.set(key, tombstone);
     return tombstone;
   }
 
@@ -232,7 +265,7 @@ export class Removals {
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    while (this.#queue.size > 0 && this.#batches < BATCHES_AT_A_TIME && !this.#closed) {
+    while (this.#queue.size > 0 && this.#batches.size < BATCHES_AT_A_TIME && !this.#closed) {
       const batch: Tombstone[] = [];
       for (const tombstone of this.#queue) {
         this.#queue.delete(tombstone);
@@ -241,8 +274,8 @@ export class Removals {
           break;
         }
       }
-      this.#batches++;
-      const deleting = this.#delete(batch);
+      const deleting = this.#delete(batch).finally(() => this.#batches.delete(deleting));
+      this.#batches.add(deleting);
       for (const tombstone of batch) {
         tombstone.deleting = deleting;
       }
@@ -260,7 +293,6 @@ export class Removals {
         failed.set(key, err);
       }
     }
-    this.#batches--;
     const again: Tombstone[] = [];
     for (const tombstone of batch) {
       tombstone.deleting = undefined;
@@ -312,6 +344,10 @@ export class Removals {
 
   #drop({ key }: Tombstone): void {
     this.#tombstones.delete(key);
+    this.#unhide(key);
+  }
+
+  #unhide(key: string): void {
     this.#tree.delete(key);
     for (const prefix of this.#gone.size > 0 ? prefixesOf(key) : []) {
       if (!this.#tree.hasBelow(prefix)) {

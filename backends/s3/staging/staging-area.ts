@@ -1,12 +1,13 @@
 import { mkdirSync, readdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { type Awaitable, EIO, ENOSPC, type Status } from "../../../src/vfs/errno.js";
+import { ENOSPC, type Status } from "../../../src/vfs/errno.js";
 import type { ObjectAttributes } from "../store/object-store.js";
 import { Aborts } from "./aborts.js";
 import { ConflictResolver } from "./conflicts.js";
 import { lockDirectory } from "./directory-lock.js";
 import {
+  ANYTHING,
   type Expectation,
   type JournalRecord,
   type Leftover,
@@ -78,7 +79,8 @@ interface RenameStep {
   readonly from: string;
   readonly to: string;
   readonly replaced: LocalFile | undefined;
-  readonly leftover: Leftover | undefined;
+  /** The bucket has, or may get, an object of the file where it was. */
+  readonly leaves: boolean;
   readonly records: readonly JournalRecord[];
 }
 
@@ -95,6 +97,8 @@ class LocalStagingArea implements StagingArea, FileHost {
   readonly #aborts: Aborts;
   readonly #publisher: Publisher;
   readonly #files = new StagedFiles();
+  /** Removed files that may still have something in the bucket. */
+  readonly #leaving = new Set<LocalFile>();
   #nextId = 1;
   #bytes = 0;
 
@@ -128,8 +132,14 @@ class LocalStagingArea implements StagingArea, FileHost {
         drop: (file) => this.#drop(file),
         onConflict: (file, key, lostKey) => events.conflict?.(file, key, lostKey),
       }),
+      scratch: options.scratch,
       logger,
       onPublished: (file, object) => this.#published(file, object),
+      onCleared: (file) => {
+        if (this.#leaving.delete(file)) {
+          this.#disposeWhenIdle(file);
+        }
+      },
     });
     this.#recover();
   }
@@ -159,10 +169,14 @@ class LocalStagingArea implements StagingArea, FileHost {
     const claim = before === undefined ? this.#removals.claim(key) : undefined;
     const expect = before?.state.expect ?? claim?.expect ?? replaces?.etag ?? NOTHING;
     const id = this.#nextId++;
-    this.journal.append(...(claim?.forgets === true ? [{ removed: key }] : []), ...replacing(before?.state), {
-      file: id,
-      state: { key, expect, attributes, attributesChanged: true, intents: before?.state.intents ?? [] },
-    });
+    this.journal.append(
+      ...(claim?.forgets === true ? [{ removed: key }] : []),
+      ...replacing(before?.state, true),
+      {
+        file: id,
+        state: { key, expect, attributes, attributesChanged: true, intents: before?.state.intents ?? [] },
+      },
+    );
     this.#retire(before);
     const file = this.#open(id);
     this.#place(file);
@@ -173,31 +187,18 @@ class LocalStagingArea implements StagingArea, FileHost {
     return (this.#files.get(source.key) ?? this.#edit(source)).retain();
   }
 
-  rename(
-    from: SourceObject | StagedFile,
-    to: string,
-    replaces?: { readonly etag: string },
-  ): Awaitable<Status> {
+  rename(from: SourceObject | StagedFile, to: string, replaces?: { readonly etag: string }): Status {
     const file =
       from instanceof LocalFile ? from : (this.#files.get(from.key) ?? this.#edit(from as SourceObject));
-    if (file.key === to) {
-      return 0;
-    }
-    const rename = () => this.#renameAll([this.#prepareRename(file, to, replaces)]);
-    return this.#mustSettle(file, to) ? this.#settled([to]).then((status) => status || rename()) : rename();
+    return file.key === to ? 0 : this.#renameAll([this.#prepareRename(file, to, replaces)]);
   }
 
-  async renameDirectory(from: string, to: string, moves: readonly Move[]): Promise<Status> {
+  renameDirectory(from: string, to: string, moves: readonly Move[]): Status {
     const staged = this.#files.below(from).map((file) => ({ file, to: to + file.key.slice(from.length) }));
     const moved = moves
       .filter(({ object }) => !this.#files.has(object.key) && !this.#removals.has(object.key))
       .map(({ object, to: target }) => ({ file: this.#edit(object), to: target }));
     const all = [...staged, ...moved];
-    const waiting = all.filter((move) => this.#mustSettle(move.file, move.to)).map((move) => move.to);
-    const status = await this.#settled(waiting);
-    if (status < 0) {
-      return status;
-    }
     const renamed = this.#renameAll(all.map((move) => this.#prepareRename(move.file, move.to)));
     this.#removals.addDirectory(from);
     return renamed;
@@ -214,7 +215,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     const isThere = etag !== undefined || this.#publisher.isRunning(file) || file.state.intents.length > 0;
     this.journal.append(
       ...(isThere ? [{ remove: key, ...(etag?.etag !== undefined && { etag: etag.etag }) }] : []),
-      ...replacing(file.state),
+      ...replacing(file.state, false),
     );
     const busy = this.#publisher.isRunning(file) || file.references > 0;
     const released = busy
@@ -244,6 +245,7 @@ class LocalStagingArea implements StagingArea, FileHost {
       const statuses = await Promise.all(files.map((file) => file.sync()));
       return Math.min(0, ...statuses) || this.journal.sync();
     }
+    await Promise.all([...this.#leaving].map((file) => file.publish()));
     const [statuses] = await Promise.all([
       Promise.all(files.map((file) => file.publish())),
       this.#removals.drain(prefix),
@@ -260,7 +262,7 @@ class LocalStagingArea implements StagingArea, FileHost {
         bytes += file.state.changed.bytes;
       }
     }
-    return { bytes, files, removals: this.#removals.pending };
+    return { bytes, files, removals: this.#removals.pending + this.#leaving.size };
   }
 
   async drain(onProgress: (left: StagingStatus) => void, signal: AbortSignal): Promise<StagingStatus> {
@@ -272,7 +274,7 @@ class LocalStagingArea implements StagingArea, FileHost {
       while (!signal.aborted) {
         const files = this.#files.all().filter((file) => file.dirty);
         const work = Promise.all([
-          ...files.map((file) => this.#publisher.publish(file)),
+          ...[...files, ...this.#leaving].map((file) => this.#publisher.publish(file)),
           this.#removals.drain(""),
           this.#aborts.drain(),
         ]);
@@ -376,6 +378,14 @@ class LocalStagingArea implements StagingArea, FileHost {
   #place(file: LocalFile): void {
     this.#files.place(file);
     this.#removals.reviveDirectories(file.key);
+    this.#leaveStrays(file);
+  }
+
+  /** What may have arrived where the file has been is hidden, and in nobody's way. */
+  #leaveStrays(file: LocalFile): void {
+    for (const { key } of file.strays) {
+      this.#removals.leave(key, file);
+    }
   }
 
   /** The journal knows that the file is gone: the same for everything else. */
@@ -384,6 +394,8 @@ class LocalStagingArea implements StagingArea, FileHost {
       return;
     }
     this.#files.unplace(file);
+    this.#publisher.abandon(file);
+    this.#removals.releaseAll(file, new Set(file.strays.map(({ key }) => key)));
     for (const { key, etag } of file.state.leftovers) {
       this.#removals.add(key, etag, this.#publisher.idle(file));
     }
@@ -405,30 +417,26 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   #dispose(file: LocalFile): void {
+    if (file.isLeaving) {
+      this.#leaving.add(file);
+      this.#publisher.schedule(file, 0);
+      return;
+    }
     this.#files.unplace(file);
+    this.#removals.releaseAll(file);
     this.#publisher.forget(file);
     file.dispose(this.#options.adopt);
     this.journal.append({ file: file.state.id, gone: true });
-  }
-
-  /** Another file is renamed away from the key and has not taken its object along yet. */
-  #mustSettle(file: LocalFile, to: string): boolean {
-    const isOwn = file.state.leftovers.some(({ key }) => key === to);
-    return !isOwn && this.#removals.isOwed(to);
-  }
-
-  async #settled(keys: readonly string[]): Promise<Status> {
-    await Promise.all(keys.map((key) => this.#removals.settled(key)));
-    return keys.some((key) => this.#removals.isOwed(key)) ? -EIO : 0;
   }
 
   #prepareRename(file: LocalFile, to: string, replaces?: { readonly etag: string }): RenameStep {
     const { id, key: from, leftovers, intents } = file.state;
     const replaced = this.#files.get(to);
     const own = leftovers.find(({ key }) => key === to);
-    const claim = own === undefined && replaced === undefined ? this.#removals.claim(to) : undefined;
+    const ownExpect = own && (this.#removals.isBeingRemoved(to) ? ANYTHING : own.etag);
+    const claim = replaced === undefined ? this.#removals.claim(to) : undefined;
     const expect: Expectation =
-      own?.etag ?? replaced?.state.expect ?? claim?.expect ?? replaces?.etag ?? NOTHING;
+      ownExpect ?? replaced?.state.expect ?? claim?.expect ?? replaces?.etag ?? NOTHING;
     const there = objectUnder(file.state);
     const leftover: Leftover | undefined = there === undefined ? undefined : { key: from, ...there };
     const kept = leftovers.filter(({ key }) => key !== to && key !== from);
@@ -440,10 +448,12 @@ class LocalStagingArea implements StagingArea, FileHost {
     };
     const records: JournalRecord[] = [
       { file: id, set },
-      ...replacing(replaced?.state),
+      ...replacing(replaced?.state, true),
       ...(claim?.forgets === true ? [{ removed: to }] : []),
     ];
-    return { file, from, to, replaced, leftover, records };
+    const leaves =
+      leftover !== undefined || (this.#publisher.isRunning(file) && this.#publisher.isTarget(from));
+    return { file, from, to, replaced, leaves, records };
   }
 
   #renameAll(steps: readonly RenameStep[]): Status {
@@ -451,12 +461,14 @@ class LocalStagingArea implements StagingArea, FileHost {
       this.#files.unplace(file);
     }
     const status = this.journal.append(...steps.flatMap(({ records }) => records));
-    for (const { file, to, replaced, leftover } of steps) {
+    for (const { file, from, to, replaced, leaves } of steps) {
       this.#retire(replaced);
-      this.#removals.release(to);
+      if (this.#removals.debtorOf(to) === file) {
+        this.#removals.release(to);
+      }
       this.#place(file);
-      if (leftover !== undefined) {
-        this.#removals.addLeftover(leftover, () => this.#publisher.publish(file));
+      if (leaves) {
+        this.#removals.leave(from, file);
       }
       this.#publisher.schedule(file, this.#delayMs);
     }
@@ -471,7 +483,7 @@ class LocalStagingArea implements StagingArea, FileHost {
   }
 
   #drop(file: LocalFile): void {
-    this.journal.append(...replacing(file.state));
+    this.journal.append(...replacing(file.state, false));
     this.#retire(file);
   }
 
@@ -491,12 +503,14 @@ class LocalStagingArea implements StagingArea, FileHost {
         unlinkSync(this.#dataPath(Number(name)));
       }
     }
-    for (const [key, etag] of image.removals) {
-      this.#removals.add(key, etag);
-    }
+    const removals = [...image.removals];
     for (const state of [...image.files.values()]) {
       this.#nextId = Math.max(this.#nextId, state.id + 1);
       this.#recoverFile(state.id);
+    }
+    // What files that were renamed still need stays until they are published.
+    for (const [key, etag] of removals) {
+      this.#removals.add(key, etag);
     }
     this.#known.clear();
     this.#aborts.start();
@@ -506,6 +520,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     const file = this.#open(id);
     const { upload, leftovers } = file.state;
     if (!file.dirty) {
+      this.#leaveStrays(file);
       this.#dispose(file);
       return;
     }
@@ -516,7 +531,7 @@ class LocalStagingArea implements StagingArea, FileHost {
     file.data.close();
     this.#place(file);
     for (const leftover of leftovers) {
-      this.#removals.addLeftover(leftover, () => this.#publisher.publish(file));
+      this.#removals.leave(leftover.key, file);
     }
     this.#publisher.schedule(file, 0);
   }

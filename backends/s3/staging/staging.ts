@@ -50,6 +50,8 @@ export interface StagingOptions {
   readonly onConflict: ConflictPolicy;
   /** Prefix of the keys that conflicting local versions get, for example "share/lost+found/". */
   readonly lostAndFound: string;
+  /** Prefix of keys that do not stay, for example "share/.virtiofs-gateway/". */
+  readonly scratch: string;
   /** How reads of unchanged ranges are answered; by the store unless given. */
   readonly readSource?: SourceReader;
   /** Who has a use for the data of a file that was published and is needed no more. */
@@ -186,16 +188,12 @@ export interface StagingArea {
    * Renames what is under a key: a staged file when there is one, otherwise `source`, over `replaces` if that is in the
    * bucket. Staged files under `to` are removed. The view changes at once.
    */
-  rename(
-    from: SourceObject | StagedFile,
-    to: string,
-    replaces?: { readonly etag: string },
-  ): Awaitable<Status>;
+  rename(from: SourceObject | StagedFile, to: string, replaces?: { readonly etag: string }): Status;
   /**
    * Renames everything of the directory `from` to the directory `to` (both with their "/"): `moves` are the objects of the
    * bucket there that are neither staged nor removed; what is staged below `from` comes along by itself.
    */
-  renameDirectory(from: string, to: string, moves: readonly Move[]): Awaitable<Status>;
+  renameDirectory(from: string, to: string, moves: readonly Move[]): Status;
   /**
    * Removes what is under a key, here and in the bucket. Deleting in the bucket waits for `until`, so that a file that
    * is still open can be read.

@@ -54,6 +54,7 @@ export class StagingShare {
         fsync: "remote",
         onConflict: "error",
         lostAndFound: "lost+found/",
+        scratch: ".scratch/",
         writeBackDelayMs: 10,
         ...options,
       },

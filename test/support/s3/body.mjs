@@ -105,14 +105,16 @@ function decodeFrames(request, raw, signed) {
 /**
  * @param {readonly Buffer[]} chunks
  * @param {Record<string, string | string[] | undefined>} fields Headers and trailers.
+ * @param {number} verifiedBytes
  */
-function verifyChecksums(chunks, fields) {
+function verifyChecksums(chunks, fields, verifiedBytes) {
+  const isVerified = chunks.reduce((sum, { length }) => sum + length, 0) <= verifiedBytes;
   /** @type {Checksums} */
   const found = {};
   for (const kind of CHECKSUM_KINDS) {
     const given = fields[`x-amz-checksum-${kind.toLowerCase()}`];
     if (given === undefined) continue;
-    if (checksum(kind, chunks) !== given) {
+    if (isVerified && checksum(kind, chunks) !== given) {
       throw new S3Error(400, "BadDigest", `The ${kind} you specified did not match the calculated checksum.`);
     }
     found[kind] = String(given);
@@ -126,11 +128,11 @@ function verifyChecksums(chunks, fields) {
  * @param {import("node:http").IncomingMessage} request
  * @param {readonly Buffer[]} raw
  * @param {import("./signature.mjs").Signed | undefined} signed
- * @param {boolean} withChecksums Whether the server knows x-amz-checksum-*.
+ * @param {Pick<import("./server.mjs").FakeS3, "features" | "limits">} server
  * @returns {Body}
  * @throws {S3Error}
  */
-export function decodeBody(request, raw, signed, withChecksums) {
+export function decodeBody(request, raw, signed, { features, limits }) {
   const { chunks, trailers } = decodeFrames(request, raw, signed);
   if (signed !== undefined && /^[0-9a-f]{64}$/.test(signed.payload)) {
     const hash = createHash("sha256");
@@ -148,8 +150,9 @@ export function decodeBody(request, raw, signed, withChecksums) {
       throw new S3Error(400, "BadDigest", "The Content-MD5 you specified did not match what we received.");
     }
   }
+  const fields = { ...request.headers, ...trailers };
   return {
     chunks,
-    checksums: withChecksums ? verifyChecksums(chunks, { ...request.headers, ...trailers }) : {},
+    checksums: features.checksums ? verifyChecksums(chunks, fields, limits.verifiedBytes) : {},
   };
 }

@@ -179,7 +179,8 @@ export class Bucket {
 
   /** @param {string} uploadId @param {string} key @param {Version} version */
   rememberCompletion(uploadId, key, version) {
-    this.completed.set(uploadId, { key, version });
+    // Its bytes are not asked for, and would be kept long after the object was replaced.
+    this.completed.set(uploadId, { key, version: { ...version, data: new Data([]) } });
     const [oldest] = this.completed.keys();
     if (this.completed.size > REMEMBERED_COMPLETIONS && oldest !== undefined) this.completed.delete(oldest);
   }

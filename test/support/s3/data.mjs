@@ -1,5 +1,5 @@
 // @ts-check
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 const PATTERN_BYTES = 1 << 20;
 
@@ -68,14 +68,16 @@ export class Data {
     return Data.from([...this.read(start, end)]);
   }
 
-  /** @returns {Buffer} MD5. */
-  md5() {
-    if (this.#md5 === undefined) {
-      const hash = createHash("md5");
-      for (const chunk of this.read()) hash.update(chunk);
-      this.#md5 = hash.digest();
-    }
+  /** @param {number} verifiedBytes Of more, it is any number. @returns {Buffer} MD5. */
+  md5(verifiedBytes = Number.POSITIVE_INFINITY) {
+    this.#md5 ??= this.size > verifiedBytes ? randomBytes(16) : this.#hash();
     return this.#md5;
+  }
+
+  #hash() {
+    const hash = createHash("md5");
+    for (const chunk of this.read()) hash.update(chunk);
+    return hash.digest();
   }
 }
 

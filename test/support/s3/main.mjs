@@ -2,6 +2,7 @@
 // The fake S3 server as a process of its own.
 //
 //   node test/support/s3/main.mjs [--port N] [--bucket B]... [--latency-ms N] [--bytes-per-second N]
+//                                 [--min-part-bytes N] [--verified-bytes N]
 //
 // It prints one line, its endpoint, when it listens. Over HTTP, outside of S3:
 //   GET /_fake/counts          what was asked so far, as JSON
@@ -20,16 +21,21 @@ const { values } = parseArgs({
     "latency-ms": { type: "string", default: "0" },
     "bytes-per-second": { type: "string", default: "Infinity" },
     "min-part-bytes": { type: "string" },
+    "verified-bytes": { type: "string" },
   },
 });
 
 const minPartBytes = values["min-part-bytes"];
+const verifiedBytes = values["verified-bytes"];
 const server = await startFakeS3({
   port: Number(values.port),
   buckets: values.bucket,
   latencyMs: Number(values["latency-ms"]),
   bytesPerSecond: Number(values["bytes-per-second"]),
-  ...(minPartBytes !== undefined && { limits: { minPartBytes: Number(minPartBytes) } }),
+  limits: {
+    ...(minPartBytes !== undefined && { minPartBytes: Number(minPartBytes) }),
+    ...(verifiedBytes !== undefined && { verifiedBytes: Number(verifiedBytes) }),
+  },
   admin: true,
 });
 process.stdout.write(`${server.endpoint}\n`);

@@ -233,7 +233,7 @@ export function findCopySource({ buckets, headers, features }) {
 
 /** @param {Context} context @returns {Answer} */
 export function copyObject(context) {
-  const { bucket, key, headers, features } = context;
+  const { bucket, key, headers, features, limits } = context;
   const source = findCopySource(context);
   const replaces = header(headers, "x-amz-metadata-directive") === "REPLACE";
   if (source.version.data.size > MAX_COPY_BYTES) {
@@ -259,7 +259,7 @@ export function copyObject(context) {
   }
   const { data, checksums, checksumType } = source.version;
   const multipart = source.version.etag.includes("-");
-  const etag = multipart ? `"${data.md5().toString("hex")}"` : source.version.etag;
+  const etag = multipart ? `"${data.md5(limits.verifiedBytes).toString("hex")}"` : source.version.etag;
   const kept = replaces ? asked.headers : source.version.headers;
   const tagging =
     header(headers, "x-amz-tagging-directive") === "REPLACE" ? asked.tagging : source.version.tagging;

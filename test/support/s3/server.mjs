@@ -34,7 +34,11 @@ export const ALL_FEATURES = {
   repeatedCompletion: true,
 };
 
-const DEFAULT_LIMITS = { minPartBytes: 5 * 2 ** 20 };
+const DEFAULT_LIMITS = {
+  minPartBytes: 5 * 2 ** 20,
+  /** Larger bodies are taken for what their checksum says, and larger parts and copies have any ETag: for benchmarks. */
+  verifiedBytes: Number.POSITIVE_INFINITY,
+};
 
 /** @typedef {typeof ALL_FEATURES} Features */
 /** @typedef {typeof DEFAULT_LIMITS} Limits */
@@ -290,7 +294,7 @@ export class FakeS3 {
     const allowed =
       signed === undefined ? isPublic : (signed.credentials.allows?.(operation, toText(target.key)) ?? true);
     if (!allowed) throw new S3Error(403, "AccessDenied", "Access Denied");
-    const body = decodeBody(request, raw, signed, this.features.checksums);
+    const body = decodeBody(request, raw, signed, this);
     return this.#run(request, target, body, operation);
   }
 

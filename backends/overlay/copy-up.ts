@@ -59,7 +59,8 @@ export function copyUpProtected(overlay: Overlay, node: OverlayNode, size?: bigi
   if (node.upper !== undefined && isComplete(node)) {
     return 0;
   }
-  const { upper, copying } = { upper: overlay.upper, copying: node.copying };
+  const { upper } = overlay;
+  const { copying } = node;
   if (upper === undefined) {
     return -EROFS;
   }
@@ -80,15 +81,15 @@ export function copyUpAttributes(overlay: Overlay, node: OverlayNode): Awaitable
   if (!overlay.settings.metacopy || !node.isRegular) {
     return node.upper === undefined ? copyUp(overlay, node) : 0;
   }
-  if (node.upper !== undefined) {
-    return 0;
-  }
-  const { upper } = overlay;
-  return upper === undefined
-    ? -EROFS
-    : andThen(checkProtection(overlay, node), (status) =>
-        status < 0 ? status : (node.copying ?? begin(node, copy(overlay, upper, node, undefined, true))),
-      );
+  return andThen(checkProtection(overlay, node), (status) => {
+    const { upper } = overlay;
+    if (status < 0 || node.upper !== undefined) {
+      return status;
+    }
+    return upper === undefined
+      ? -EROFS
+      : (node.copying ?? begin(node, copy(overlay, upper, node, undefined, true)));
+  });
 }
 
 /** Those who ask while a copy is being made wait for it. */

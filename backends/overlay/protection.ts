@@ -10,7 +10,7 @@ import { andThen } from "./steps.js";
  * may not even be appended to. What is in the upper layer is looked after there.
  */
 export function checkProtection(overlay: Overlay, node: OverlayNode): Awaitable<Status> {
-  if (node.upper !== undefined) {
+  if (node.upper !== undefined || overlay.upper === undefined) {
     return 0;
   }
   const { layer, node: lower } = overlay.real(node);

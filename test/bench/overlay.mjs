@@ -313,7 +313,8 @@ function median(values) {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-async function main() {
+/** Runs the comparison; the options are those of the command line. @returns {Promise<number>} The exit code. */
+export async function run() {
   execFileSync("make", ["-s", "-C", BENCH], { stdio: "inherit" });
   const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-bench-"));
   const names = Object.keys(contenders)
@@ -346,6 +347,5 @@ async function main() {
     const cells = medians.map((value) => `${value.toFixed(3)} (${(value / ours).toFixed(2)} x)`.padStart(28));
     console.log([name.padEnd(26), ...cells].join(""));
   }
+  return 0;
 }
-
-await main();

@@ -29,8 +29,9 @@ import { completeCopy, dataOf, findData, isComplete, openSource } from "./lower-
 import type { OverlayNode } from "./merged-node.js";
 import { markOrigin, originOf } from "./origin.js";
 import type { Overlay } from "./overlay.js";
+import { checkProtection } from "./protection.js";
 import { keepTimes, publish, takeCopy } from "./publish-copy.js";
-import { run, type Steps, wait } from "./steps.js";
+import { andThen, run, type Steps, wait } from "./steps.js";
 import { discardWork } from "./work-directory.js";
 
 const { O_EXCL, O_RDWR } = constants;
@@ -45,16 +46,27 @@ const ESSENTIAL_XATTRS = ["security.", "system.posix_acl_"];
  * @param size how much of a file's data is wanted, for one that is about to be truncated
  */
 export function copyUp(overlay: Overlay, node: OverlayNode, size?: bigint): Awaitable<Status> {
+  if (node.upper !== undefined) {
+    return copyUpProtected(overlay, node, size);
+  }
+  return andThen(checkProtection(overlay, node), (status) =>
+    status < 0 ? status : copyUpProtected(overlay, node, size),
+  );
+}
+
+/** As copyUp, for a file or directory that chattr's flags protect, and which does not change itself or loses them. */
+export function copyUpProtected(overlay: Overlay, node: OverlayNode, size?: bigint): Awaitable<Status> {
   if (node.upper !== undefined && isComplete(node)) {
     return 0;
   }
-  const { upper, copying } = { upper: overlay.upper, copying: node.copying };
+  const { upper } = overlay;
+  const { copying } = node;
   if (upper === undefined) {
     return -EROFS;
   }
   if (copying !== undefined) {
     // It may be a copy of attributes only.
-    return copying.then((status) => (status < 0 ? status : copyUp(overlay, node, size)));
+    return copying.then((status) => (status < 0 ? status : copyUpProtected(overlay, node, size)));
   }
   return begin(
     node,
@@ -69,12 +81,15 @@ export function copyUpAttributes(overlay: Overlay, node: OverlayNode): Awaitable
   if (!overlay.settings.metacopy || !node.isRegular) {
     return node.upper === undefined ? copyUp(overlay, node) : 0;
   }
-  if (node.upper !== undefined) {
-    return 0;
-  }
-  return overlay.upper === undefined
-    ? -EROFS
-    : (node.copying ?? begin(node, copy(overlay, overlay.upper, node, undefined, true)));
+  return andThen(checkProtection(overlay, node), (status) => {
+    const { upper } = overlay;
+    if (status < 0 || node.upper !== undefined) {
+      return status;
+    }
+    return upper === undefined
+      ? -EROFS
+      : (node.copying ?? begin(node, copy(overlay, upper, node, undefined, true)));
+  });
 }
 
 /** Those who ask while a copy is being made wait for it. */
@@ -97,7 +112,7 @@ function* copy(
   attributesOnly: boolean,
 ): Steps<Status> {
   for (const { parent } of node.places.slice(0, 1)) {
-    const status = yield* wait(copyUp(overlay, parent));
+    const status = yield* wait(copyUpProtected(overlay, parent));
     if (status < 0) {
       return status;
     }

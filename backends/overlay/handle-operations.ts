@@ -3,7 +3,7 @@ import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { type Awaitable, EXDEV, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
 import { canCopyRange } from "./copy-data.js";
-import { copyUp } from "./copy-up.js";
+import { copyUpProtected } from "./copy-up.js";
 import { endListing, type OverlayDirectoryHandle, readDirectory } from "./directory-listing.js";
 import { OverlayFileHandle } from "./file-handle.js";
 import { type LayerNode, OVERLAY } from "./layers.js";
@@ -118,7 +118,7 @@ export abstract class HandleOperations extends Backend {
   ): Awaitable<Status> {
     const node = handle.node as OverlayNode;
     const changes = command === FS_IOC_SETFLAGS || command === FS_IOC_FSSETXATTR;
-    return andThen(changes ? copyUp(this.overlay, node) : 0, (status) => {
+    return andThen(changes ? copyUpProtected(this.overlay, node) : 0, (status) => {
       if (status < 0) {
         return status;
       }

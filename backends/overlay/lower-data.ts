@@ -39,9 +39,12 @@ export function* findData(overlay: Overlay, node: OverlayNode): Steps<Status> {
   }
   const file = overlay.real(node);
   const isCopy = yield* isMarked(overlay, file);
-  const data = isCopy === true ? yield* searchData(overlay, node, file) : undefined;
-  if (typeof isCopy === "number" || typeof data === "number") {
-    return typeof isCopy === "number" ? isCopy : (data as Status);
+  if (typeof isCopy === "number") {
+    return isCopy;
+  }
+  const data = isCopy ? yield* searchData(overlay, node, file) : undefined;
+  if (typeof data === "number") {
+    return data;
   }
   if (node.dataKnown) {
     // Somebody else has found it meanwhile.

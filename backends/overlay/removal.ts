@@ -7,6 +7,7 @@ import { lookup, lowerShows } from "./lookup.js";
 import { mergedEntries } from "./merged-entries.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
+import { checkProtection } from "./protection.js";
 import { type Steps, wait } from "./steps.js";
 import { removeUpper, type UpperEntry, upperEntry } from "./whiteouts.js";
 
@@ -39,7 +40,7 @@ function* removeNode(
   countsLinks: boolean,
   isDirectory: boolean,
 ): Steps<Status> {
-  const refused = yield* whyNot(overlay, node, isDirectory);
+  const refused = yield* whyNot(overlay, parent, node, isDirectory);
   if (refused < 0) {
     return refused;
   }
@@ -86,7 +87,18 @@ function* ownEntry(
     : yield* upperEntry(overlay, upper, parent, name);
 }
 
-function* whyNot(overlay: Overlay, node: OverlayNode, isDirectory: boolean): Steps<Status> {
+function* whyNot(
+  overlay: Overlay,
+  parent: OverlayNode,
+  node: OverlayNode,
+  isDirectory: boolean,
+): Steps<Status> {
+  for (const protectable of [parent, node]) {
+    const status = yield* wait(checkProtection(overlay, protectable));
+    if (status < 0) {
+      return status;
+    }
+  }
   if (!isDirectory) {
     return node.isDirectory ? -EISDIR : 0;
   }

@@ -24,6 +24,7 @@ import { findData } from "./lower-data.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import { markImpure } from "./origin.js";
 import type { Overlay } from "./overlay.js";
+import { checkProtection } from "./protection.js";
 import { setRedirect } from "./redirect.js";
 import { checkEmpty } from "./removal.js";
 import { type Steps, wait } from "./steps.js";
@@ -162,6 +163,10 @@ function* check(overlay: Overlay, { from, to, source, target, exchange }: Move):
   }
   if (target === undefined || exchange) {
     return 0;
+  }
+  const changeable = yield* wait(checkProtection(overlay, target));
+  if (changeable < 0) {
+    return changeable;
   }
   if (source.isDirectory !== target.isDirectory) {
     return source.isDirectory ? -ENOTDIR : -EISDIR;

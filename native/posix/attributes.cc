@@ -45,6 +45,9 @@ void Fill(const struct statx& from, AttrWords out) {
   out[kAttrBirthNsec] = born ? from.stx_btime.tv_nsec : 0;
   const bool has_mount = (from.stx_mask & STATX_MNT_ID) != 0;
   out[kAttrMount] = has_mount ? static_cast<uint32_t>(from.stx_mnt_id) : 0;
+  // The same numbers as FS_IMMUTABLE_FL and FS_APPEND_FL.
+  constexpr uint64_t kProtected = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
+  out[kAttrInodeFlags] = static_cast<uint32_t>(from.stx_attributes & kProtected);
 }
 
 int Stat(int directory, const char* name, int flags, AttrWords out) {

@@ -22,6 +22,7 @@ constexpr size_t kAttrDev = 22;
 constexpr size_t kAttrBirth = 24;
 constexpr size_t kAttrBirthNsec = 26;
 constexpr size_t kAttrMount = 27;
+constexpr size_t kAttrInodeFlags = 28;
 
 // Attributes of a directory's entry, symbolic links not followed. 0 or -errno.
 [[nodiscard]] int StatAt(int directory, const char* name, AttrWords out) noexcept;

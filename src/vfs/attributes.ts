@@ -44,7 +44,12 @@ export const Attr = {
   BTIME_NSEC: 26,
   /** Id of the mount through which a host's file was seen; 0 where unknown. */
   MOUNT: 27,
+  /** {@link PROTECTED} bits of a host's file; other backends leave it alone. */
+  INODE_FLAGS: 28,
 } as const;
+
+/** chattr's immutable and append-only flags, as FS_IOC_GETFLAGS numbers them. */
+export const PROTECTED = 0x30;
 
 /** Bit of {@link Attr.FLAGS}: the entry is the root of another mount than its parent's. */
 export const FUSE_ATTR_SUBMOUNT = 1;

@@ -22,6 +22,8 @@ const BUCKET = "walk";
 /** Longer than what the server waits before it gives memory back. */
 const SETTLE_MS = 10_000;
 const SAMPLE_EVERY = 5000;
+/** Larger than the target of a symbolic link: a listing alone says that these are files. */
+const SIZE = 8192;
 
 const { values } = parseArgs({
   options: {
@@ -88,7 +90,7 @@ async function main() {
   });
   try {
     const [endpoint] = await once(createInterface({ input: server.stdout }), "line");
-    const body = JSON.stringify({ bucket: BUCKET, prefix: "flat/", count: KEYS, size: 1 });
+    const body = JSON.stringify({ bucket: BUCKET, prefix: "flat/", count: KEYS, size: SIZE });
     await fetch(`${endpoint}/_fake/synthetic`, { method: "POST", body });
     const { gateway, mounter, mount } = await mountShare(work, endpoint);
     const beforeMib = memoryMib(gateway, "VmRSS");

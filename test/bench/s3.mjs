@@ -5,7 +5,7 @@
 // The server shares the processors with its clients: it takes large bodies for what their checksums say, as clients do
 // not pay for what a bucket's own machines do.
 //
-//   node test/bench/s3.mjs [--mib 1024] [--files 2000] [--keys 10000] [--only ours,s3fs,rclone]
+//   node test/bench/s3.mjs [--mib 1024] [--files 2000] [--keys 10000] [--only ours,plain,s3fs,rclone]
 //                          [--groups large,small,list] [--latency-ms 15] [--bytes-per-second 80000000]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -92,29 +92,33 @@ function run(program, args) {
   return spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], env: ENVIRONMENT });
 }
 
+/** @param {...string} more Options of the share. @returns {Contestant["start"]} */
+const startOurs =
+  (...more) =>
+  ({ work, mount, cache, endpoint, bucket }) => {
+    const socket = join(mkdtempSync(join(work, "socket-")), "socket");
+    const server = run(process.execPath, [
+      ...[
+        join(ROOT, "bin/virtiofs-gateway"),
+        "--socket-path",
+        socket,
+        "--backend",
+        "s3",
+        "--log-level",
+        "warn",
+      ],
+      ...["--bucket", bucket, "--endpoint", endpoint, "--path-style"],
+      ...["--cache-dir", join(cache, "cache"), "--staging-dir", join(work, "staging"), ...more],
+    ]);
+    const wait = `while [ ! -S ${socket} ]; do sleep 0.02; done; exec ${BENCH}/build/vufs-mount ${socket} ${mount}`;
+    return [server, run("sh", ["-c", wait])];
+  };
+
 /** @type {Contestant[]} */
 const CONTESTANTS = [
-  {
-    name: "ours",
-    start: ({ work, mount, cache, endpoint, bucket }) => {
-      const socket = join(mkdtempSync(join(work, "socket-")), "socket");
-      const server = run(process.execPath, [
-        ...[
-          join(ROOT, "bin/virtiofs-gateway"),
-          "--socket-path",
-          socket,
-          "--backend",
-          "s3",
-          "--log-level",
-          "warn",
-        ],
-        ...["--bucket", bucket, "--endpoint", endpoint, "--path-style"],
-        ...["--cache-dir", join(cache, "cache"), "--staging-dir", join(work, "staging")],
-      ]);
-      const wait = `while [ ! -S ${socket} ]; do sleep 0.02; done; exec ${BENCH}/build/vufs-mount ${socket} ${mount}`;
-      return [server, run("sh", ["-c", wait])];
-    },
-  },
+  { name: "ours", start: startOurs() },
+  // Without owner, mode and times: no HEAD for each key.
+  { name: "plain", start: startOurs("--attributes", "none") },
   {
     name: "s3fs",
     start: ({ work, mount, cache, endpoint, bucket }) => {
@@ -413,7 +417,9 @@ async function main() {
   const work = mkdtempSync(join(tmpdir(), "s3-bench-"));
   const names = values.only.split(",");
   const contestants = CONTESTANTS.filter(
-    ({ name }) => names.includes(name) && (name === "ours" || spawnSync("which", [name]).status === 0),
+    ({ name }) =>
+      names.includes(name) &&
+      (name === "ours" || name === "plain" || spawnSync("which", [name]).status === 0),
   );
   const server = spawn(
     process.execPath,

@@ -14,12 +14,17 @@ import { childText, parseXml, requiredText, type XmlElement } from "./xml.js";
 
 const CHECKSUM_ELEMENT = `Checksum${CHECKSUM_ALGORITHM}`;
 
+/** A copy: as a part of the document, which is how V8 has it, a key that is remembered would keep all of that in memory. */
+function copyOf(text: string): string {
+  return Buffer.from(text).toString();
+}
+
 function readListed(element: XmlElement): ListedObject {
   const storageClass = childText(element, "StorageClass");
   return {
-    key: decodeListedKey(requiredText(element, "Key")),
+    key: copyOf(decodeListedKey(requiredText(element, "Key"))),
     size: Number(requiredText(element, "Size")),
-    etag: requiredText(element, "ETag"),
+    etag: copyOf(requiredText(element, "ETag")),
     lastModifiedMs: Date.parse(requiredText(element, "LastModified")),
     ...(storageClass !== undefined && { storageClass }),
   };
@@ -32,7 +37,7 @@ export function readListPage(body: Buffer): ListPage {
   for (const child of root.children) {
     if (child.name === "Contents") objects.push(readListed(child));
     else if (child.name === "CommonPrefixes") {
-      commonPrefixes.push(decodeListedKey(requiredText(child, "Prefix")));
+      commonPrefixes.push(copyOf(decodeListedKey(requiredText(child, "Prefix"))));
     }
   }
   const truncated = requiredText(root, "IsTruncated") === "true";

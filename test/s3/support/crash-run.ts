@@ -24,6 +24,8 @@ const SMALL_BLOCKS = 6;
 const LARGE_BLOCKS = 200;
 const LONGEST_LIFE_MS = 1500;
 const SYNC_ATTEMPTS = 60;
+/** All of them are read after each point. */
+const MOST_FILES = 60;
 
 /** One bucket, one staging directory, and gateways that are killed one after the other. */
 export class CrashRun {
@@ -103,10 +105,12 @@ export class CrashRun {
       { client: this.#sdk },
       { Bucket: "bucket" },
     )) {
-      for (const { Key = "" } of Contents) {
-        const { Body } = await this.#sdk.send(new GetObjectCommand({ Bucket: "bucket", Key }));
-        objects.set(Key, Buffer.from((await Body?.transformToByteArray()) ?? []));
-      }
+      await Promise.all(
+        Contents.map(async ({ Key = "" }) => {
+          const { Body } = await this.#sdk.send(new GetObjectCommand({ Bucket: "bucket", Key }));
+          objects.set(Key, Buffer.from((await Body?.transformToByteArray()) ?? []));
+        }),
+      );
     }
     return objects;
   }
@@ -120,10 +124,13 @@ export class CrashRun {
       () => this.#overwrite(fs),
       () => this.#replace(fs),
       () => this.#rename(fs),
+      () => this.#exchange(fs),
+      () => this.#keepOld(fs),
       () => this.#directory(fs),
       () => this.#remove(fs),
     ];
-    (steps[this.#random(steps.length)] as () => void)();
+    const isFull = this.#model.byPath().size > MOST_FILES;
+    (isFull ? () => this.#remove(fs) : (steps[this.#random(steps.length)] as () => void))();
   }
 
   #newName(): string {
@@ -191,6 +198,25 @@ export class CrashRun {
     const { file, path } = this.#anyFile() ?? {};
     if (file === undefined || path === undefined) return;
     this.#move(fs, file, path, this.#newName());
+  }
+
+  /** Two files change places, by way of a third name. */
+  #exchange(fs: Client): void {
+    const one = this.#anyFile();
+    const other = this.#anyFile();
+    if (one === undefined || other === undefined || one.file === other.file) return;
+    const aside = this.#newName();
+    this.#move(fs, one.file, one.path, aside);
+    this.#move(fs, other.file, other.path, one.path);
+    this.#move(fs, one.file, aside, other.path);
+  }
+
+  /** Renames a file and writes a new one in its place. */
+  #keepOld(fs: Client): void {
+    const { file, path } = this.#anyFile() ?? {};
+    if (file === undefined || path === undefined) return;
+    this.#move(fs, file, path, `${path}~${this.#names++}`);
+    this.#writeFile(fs, path, 1 + this.#random(SMALL_BLOCKS));
   }
 
   #move(fs: Client, file: ModelFile, from: string, to: string, replaced?: ModelFile): void {

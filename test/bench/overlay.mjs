@@ -1,8 +1,8 @@
 // @ts-check
-// An overlay share, mounted on this host, beside fuse-overlayfs and beside passthrough and a virtiofsd over a mount of
-// the kernel's overlayfs: the same trees, one after the other in changing order, medians. All but fuse-overlayfs, which
-// is /dev/fuse's own server, take the way over vufs-mount and a virtqueue: what that costs is what passthrough takes
-// longer. Needs root and Debian's fuse-overlayfs.
+// An overlay share, mounted on this host, beside fuse-overlayfs, and beside passthrough and a virtiofsd over a mount of
+// the kernel's overlayfs, and a virtiofsd over fuse-overlayfs, which is how guests come to one: the same trees, one after
+// the other in changing order, medians. All but fuse-overlayfs itself, which is /dev/fuse's own server, take the way over
+// vufs-mount and a virtqueue: what that costs is what passthrough takes longer. Needs root and Debian's fuse-overlayfs.
 //
 //   npm run bench -- overlay [--peer PATH] [--rounds 3] [--files 50000] [--large-mib 1024]
 //     [--only "gateway,fuse-overlayfs"]
@@ -219,6 +219,32 @@ function mountOverlayfs(stand, { lowers, upper, work, scratch }) {
 /**
  * @param {Stand} stand
  * @param {Place} place
+ * @param {string} at
+ */
+async function mountFuseOverlayfs(stand, { lowers, upper, work }, at) {
+  mkdirSync(at);
+  const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
+  await stand.serve("fuse-overlayfs", ["-f", "-o", layers, at], () => isMounted(at));
+  stand.unmountAtEnd(at);
+}
+
+/**
+ * @param {Stand} stand
+ * @param {Place} place
+ * @param {string} directory
+ */
+async function mountPeer(stand, { at, scratch }, directory) {
+  const socket = join(scratch, "peer.sock");
+  const args = ["--shared-dir", directory, "--socket-path", socket, "--cache", "always", ...PEER_OPTIONS];
+  await stand.serve(peer, args, () => existsSync(socket));
+  // It listens a moment after the socket is there.
+  await delay(PEER_LISTENS_MS);
+  await stand.mountShare(socket, at);
+}
+
+/**
+ * @param {Stand} stand
+ * @param {Place} place
  * @param {readonly string[]} backend
  */
 async function mountGateway(stand, { at, scratch }, backend) {
@@ -246,22 +272,13 @@ const contenders = {
     mountGateway(stand, place, [...overlayOptions(place), "--volatile"]),
   "passthrough of overlayfs": (stand, place) =>
     mountGateway(stand, place, ["--shared-dir", mountOverlayfs(stand, place)]),
-  async "fuse-overlayfs"(stand, { lowers, upper, work, at }) {
-    mkdirSync(at);
-    const layers = `lowerdir=${lowers.join(":")},upperdir=${upper},workdir=${work}`;
-    await stand.serve("fuse-overlayfs", ["-f", "-o", layers, at], () => isMounted(at));
-    stand.unmountAtEnd(at);
+  "fuse-overlayfs": (stand, place) => mountFuseOverlayfs(stand, place, place.at),
+  "virtiofsd over fuse-overlayfs": async (stand, place) => {
+    const merged = join(place.scratch, "merged");
+    await mountFuseOverlayfs(stand, place, merged);
+    await mountPeer(stand, place, merged);
   },
-  async "virtiofsd over overlayfs"(stand, place) {
-    const { at, scratch } = place;
-    const merged = mountOverlayfs(stand, place);
-    const socket = join(scratch, "peer.sock");
-    const args = ["--shared-dir", merged, "--socket-path", socket, "--cache", "always", ...PEER_OPTIONS];
-    await stand.serve(peer, args, () => existsSync(socket));
-    // It listens a moment after the socket is there.
-    await delay(PEER_LISTENS_MS);
-    await stand.mountShare(socket, at);
-  },
+  "virtiofsd over overlayfs": (stand, place) => mountPeer(stand, place, mountOverlayfs(stand, place)),
 };
 
 /**
@@ -319,7 +336,7 @@ export async function run() {
   const directory = mkdtempSync(join(tmpdir(), "virtiofs-gateway-bench-"));
   const names = Object.keys(contenders)
     .filter((name) => only === "" || only.split(",").includes(name))
-    .filter((name) => peer !== "" || name !== "virtiofsd over overlayfs");
+    .filter((name) => peer !== "" || !name.startsWith("virtiofsd"));
   /** @type {Map<string, number[][]>} */
   const results = new Map(names.map((name) => [name, []]));
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=8G", "tmpfs", directory]);

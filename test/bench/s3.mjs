@@ -482,4 +482,10 @@ function print(columns) {
   }
 }
 
-await main();
+/** Runs the comparison; the options are those of the command line. @returns {Promise<number>} The exit code. */
+async function compare() {
+  await main();
+  return 0;
+}
+
+export { compare as run };

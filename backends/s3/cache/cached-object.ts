@@ -154,8 +154,8 @@ export class CachedObject {
     const misses = (this.#misses.get(region) ?? 0) + 1;
     this.#misses.set(region, misses);
     this.#missed++;
-    // As many reads as so far would come back to each region once, which is about what fetching it costs.
-    const comesBack = this.#missed * REGION_BYTES >= this.map.size;
+    // As many reads as so far would come back to every other region.
+    const comesBack = this.#missed * REGION_BYTES * 2 >= this.map.size;
     if ((misses < MISSES_OF_REGION && !comesBack) || this.#wholeRegions.has(region)) {
       return undefined;
     }

@@ -13,7 +13,9 @@ beforeAll(async () => {
   for (const name of ["cold", "again", "listed", "moved", "removed"]) {
     await fake.command("synthetic", { bucket: "test", prefix: `${name}/`, count: 10, size: 4096 });
   }
-  await fake.command("synthetic", { bucket: "test", prefix: "pages/", count: 2500, size: 1 });
+  for (const prefix of ["pages/", "wide/"]) {
+    await fake.command("synthetic", { bucket: "test", prefix, count: 2500, size: 1 });
+  }
   await fake.command("synthetic", { bucket: "test", prefix: "large/", count: 1, size: 100 * MIB });
   fs = await Client.mount({
     serve: (directory) => [...fake.shareArgs(directory), "--consistency", "cached"],
@@ -83,6 +85,17 @@ describe("an operation costs so many requests", () => {
     expect(await requests()).toEqual({ HeadObject: 1 });
     expect(fs.lookup(parent, "absent").error).toBe("ENOENT");
     expect(await requests()).toEqual({});
+  });
+
+  it("look-ups of names that are not in a large directory: some, then a page that answers for all", async () => {
+    const parent = await known("wide");
+    for (let i = 0; i < 40; i++) {
+      expect(fs.lookup(parent, `00001200-${i}`).error).toBe("ENOENT");
+    }
+    const { ListObjectsV2 = 0, HeadObject = 0 } = await requests();
+    expect(ListObjectsV2).toBeLessThanOrEqual(10);
+    expect(HeadObject).toBeLessThanOrEqual(6);
+    ok(fs.lookup(parent, "00001200"));
   });
 
   it("reading a small file: one, and none the second time", async () => {

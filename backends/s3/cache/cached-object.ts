@@ -19,8 +19,6 @@ export const MIN_PART_BYTES = 2 ** 20;
 /** Where a reader goes here and there, so many misses of a region take about as long as fetching the rest of it. */
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
-/** How often a reader is to be expected to come back to a region: fetching it takes the time of some misses. */
-const LEAST_RETURNS = 1;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
 const PUNCH_AND_KEEP_SIZE = 3;
@@ -156,7 +154,8 @@ export class CachedObject {
     const misses = (this.#misses.get(region) ?? 0) + 1;
     this.#misses.set(region, misses);
     this.#missed++;
-    const comesBack = this.#missed * REGION_BYTES >= this.map.size * LEAST_RETURNS;
+    // As many reads as so far would come back to every other region.
+    const comesBack = this.#missed * REGION_BYTES * 2 >= this.map.size;
     if ((misses < MISSES_OF_REGION && !comesBack) || this.#wholeRegions.has(region)) {
       return undefined;
     }

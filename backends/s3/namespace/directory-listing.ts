@@ -1,6 +1,9 @@
 import type { ListedObject } from "../store/object-store.js";
 import type { LookAhead } from "./look-ahead.js";
 
+/** How Hadoop's older file systems mark a directory: of what a name can stand for, the last in the order of keys. */
+export const FOLDER_SUFFIX = "_$folder$";
+
 /** What a listing says of a name in its directory. */
 export interface ListedEntry {
   readonly name: string;
@@ -24,6 +27,11 @@ export interface ListingPage {
 const MAX_PAGES = 12;
 /** Look-ups of a page that are asked one by one, before it is listed again to answer them all. */
 const MISSES_BEFORE_LISTING = 2;
+
+/** In the order of a listing. */
+function isBefore(one: string, other: string): boolean {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other)) < 0;
+}
 
 interface KnownPage {
   readonly entries: Map<string, ListedEntry>;
@@ -115,6 +123,21 @@ export class DirectoryListing {
     // Should the page not have it, the keys are not asked for in order.
     this.#misses = 0;
     return isBehind ? this.#end : this.#starts[page]?.after;
+  }
+
+  /**
+   * When the bucket said that there is no entry with this name, whose object would have this key: in ms of
+   * performance.now(), -Infinity if it did not. All that the name can stand for has to be on one page.
+   */
+  absentAt(name: string, key: string): number {
+    const last = key + FOLDER_SUFFIX;
+    const page = this.#pages.findLast(
+      ({ listed: { after, next } }) =>
+        isBefore(after ?? "", key) && (next === undefined || !isBefore(next, last)),
+    );
+    return page === undefined || this.find(name) !== undefined
+      ? Number.NEGATIVE_INFINITY
+      : page.listed.askedMs;
   }
 
   /** The entry and when the bucket said so. */

@@ -1,11 +1,9 @@
 import type { ListedObject, ListPage, ObjectStore } from "../store/object-store.js";
-import type { ListedEntry, ListingPage } from "./directory-listing.js";
+import { FOLDER_SUFFIX, type ListedEntry, type ListingPage } from "./directory-listing.js";
 import { linkBase, linkComponent, nameOf } from "./names.js";
 
 /** Behind every key with the prefix that it is appended to. */
 const LAST = "\u{10FFFF}";
-/** How Hadoop's older file systems mark a directory. */
-export const FOLDER_SUFFIX = "_$folder$";
 
 function later(a: string | undefined, b: string | undefined): string | undefined {
   if (a === undefined || b === undefined) {

@@ -269,12 +269,21 @@ export class Namespace {
     const absentMs = Math.max(
       this.#absent.get(directory.key + name) ?? Number.NEGATIVE_INFINITY,
       listing?.complete === true && listed === undefined ? listing.askedMs : Number.NEGATIVE_INFINITY,
+      this.#absentFromPage(directory, name, part),
     );
     if (performance.now() - absentMs >= this.volume.freshness.absentMs) {
       return undefined;
     }
     this.#lost(directory, name, absentMs);
     return -ENOENT;
+  }
+
+  /** When a page of the listing said that the name is not there. */
+  #absentFromPage({ key, listing }: S3Directory, name: string, part: KeyPart): number {
+    const isPlain = part.digest === undefined && !part.shadowed;
+    return isPlain && listing !== undefined
+      ? listing.absentAt(name, key + part.component)
+      : Number.NEGATIVE_INFINITY;
   }
 
   #local(directory: S3Directory, name: string, part: KeyPart): S3Node | undefined {
@@ -316,8 +325,8 @@ export class Namespace {
     return presentMs > 0 && !directory.large && ++directory.misses > LOOKUPS_BEFORE_LISTING;
   }
 
-  /** Lists the page of a large directory where the name belongs. Undefined: not worth it, or it is not there. */
-  async #askByPage(directory: S3Directory, name: string, part: KeyPart): Promise<S3Node | undefined> {
+  /** Lists the page of a large directory where the name belongs. Undefined: not worth it, or that does not tell. */
+  async #askByPage(directory: S3Directory, name: string, part: KeyPart): Promise<Result<S3Node> | undefined> {
     const { listing } = directory;
     const after =
       this.volume.freshness.presentMs > 0 ? listing?.missed(directory.key + part.component) : undefined;
@@ -326,7 +335,15 @@ export class Namespace {
     }
     const page = await this.list(directory, after === "" ? undefined : after, listing);
     const entry = page.entries.find((candidate) => candidate.name === name);
-    return this.#afterAsking(directory, name) ?? (entry && this.adoptEntry(directory, entry, page.askedMs));
+    const local = this.#afterAsking(directory, name);
+    if (local !== undefined || entry !== undefined) {
+      return local ?? this.adoptEntry(directory, entry as ListedEntry, page.askedMs);
+    }
+    const isAbsent = this.#absentFromPage(directory, name, part) >= page.askedMs;
+    if (isAbsent) {
+      this.#lost(directory, name, page.askedMs);
+    }
+    return isAbsent ? -ENOENT : undefined;
   }
 
   /** Lists the directory, which answers look-ups to come as well. Undefined: it is too large for that. */

@@ -1,7 +1,6 @@
 import { EBUSY, EISDIR, ENOTDIR, ENOTEMPTY, type Result, type Status } from "../../../src/vfs/errno.js";
 import { timeNow } from "../attributes/file-attributes.js";
-import { DirectoryListing } from "../namespace/directory-listing.js";
-import { FOLDER_SUFFIX } from "../namespace/lister.js";
+import { DirectoryListing, FOLDER_SUFFIX } from "../namespace/directory-listing.js";
 import type { Namespace } from "../namespace/namespace.js";
 import { S3Directory, type S3File } from "../namespace/node.js";
 

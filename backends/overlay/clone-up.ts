@@ -3,6 +3,7 @@ import type { CloneOptions } from "../../src/vfs/backend.js";
 import { EOPNOTSUPP, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { timesOf } from "./attribute-change.js";
+import { sizeOfCopy } from "./copy-data.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
 import { originMark } from "./origin.js";
@@ -22,7 +23,7 @@ export function* cloneUp(
   if (node.lowerData !== undefined) {
     return undefined;
   }
-  const size = Math.min(getWords64(attr, Attr.SIZE), Number(limit ?? Number.MAX_SAFE_INTEGER));
+  const size = Number(sizeOfCopy(attr, limit));
   const handle = yield* clone(overlay, upper, node, origin, size, !overlay.settings.isVolatile);
   if (handle === undefined || typeof handle === "number") {
     return handle;

@@ -1,4 +1,4 @@
-import { Change } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, Change, getWords64 } from "../../src/vfs/attributes.js";
 import {
   EINVAL,
   EIO,
@@ -32,6 +32,12 @@ export function canCopyRange(from: OpenFile, to: OpenFile): boolean {
     from.layer.backend === to.layer.backend ||
     (from.handle.boundFile?.kind === "descriptor" && to.handle.boundFile?.kind === "descriptor")
   );
+}
+
+/** How many bytes of a file with these attributes are copied where it is cut off at `limit` by the way. */
+export function sizeOfCopy(attr: AttrRecord, limit: bigint | undefined): bigint {
+  const all = BigInt(getWords64(attr, Attr.SIZE));
+  return limit !== undefined && limit < all ? limit : all;
 }
 
 /** Copies the first `size` bytes of a file to an empty one, leaving its holes out. */

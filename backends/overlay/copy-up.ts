@@ -22,10 +22,10 @@ import {
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { isSameOwner, modeAndTimesOf, ownerOf, timesOf } from "./attribute-change.js";
 import { cloneAttributes, cloneUp } from "./clone-up.js";
-import { copyData } from "./copy-data.js";
+import { sizeOfCopy } from "./copy-data.js";
 import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
-import { completeCopy, dataOf, findData, isComplete, openSource } from "./lower-data.js";
+import { completeCopy, copyFrom, dataOf, findData, isComplete } from "./lower-data.js";
 import type { OverlayNode } from "./merged-node.js";
 import { markOrigin, originOf } from "./origin.js";
 import type { Overlay } from "./overlay.js";
@@ -288,22 +288,8 @@ function* fillData(
   attr: AttrRecord,
   limit: bigint | undefined,
 ): Steps<Status> {
-  const all = BigInt(getWords64(attr, Attr.SIZE));
-  const size = limit !== undefined && limit < all ? limit : all;
-  if (size === 0n) {
-    return 0;
-  }
-  const data = dataOf(overlay, node);
-  const { layer } = data;
-  const source = yield* openSource(data);
-  if (typeof source === "number") {
-    return source;
-  }
-  try {
-    return yield* copyData({ layer, handle: source }, { layer: upper, handle }, size);
-  } finally {
-    yield* wait(layer.backend.discard(source));
-  }
+  const size = sizeOfCopy(attr, limit);
+  return size === 0n ? 0 : yield* copyFrom(dataOf(overlay, node), { layer: upper, handle }, size);
 }
 
 function* copyXattrs(overlay: Overlay, upper: UpperLayer, node: OverlayNode, made: VfsNode): Steps<Status> {

@@ -3,7 +3,7 @@ import { Attr, type AttrRecord, Change, getWords64, S_IFMT, S_IFREG } from "../.
 import { EIO, ENOENT, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { attributeChange, modeAndTimesOf } from "./attribute-change.js";
-import { copyData } from "./copy-data.js";
+import { copyData, type OpenFile, sizeOfCopy } from "./copy-data.js";
 import { attrRecord, type LayerNode, OVERLAY, releaseAll, type UpperLayer } from "./layers.js";
 import { findIn, follow, HIDDEN, type Search } from "./lookup.js";
 import { mark } from "./marks.js";
@@ -154,8 +154,21 @@ function* verify({ upper, names }: Overlay, file: LayerNode, found: LayerNode): 
   return origin.equals(expected) ? 0 : -ESTALE;
 }
 
+/** Copies the first `size` bytes of a layer's file to an empty one that is open. */
+export function* copyFrom({ layer, node }: LayerNode, to: OpenFile, size: bigint): Steps<Status> {
+  const handle = yield* openSource({ layer, node });
+  if (typeof handle === "number") {
+    return handle;
+  }
+  try {
+    return yield* copyData({ layer, handle }, to, size);
+  } finally {
+    yield* wait(layer.backend.discard(handle));
+  }
+}
+
 /** Opens a file of a layer for reading, which leaves no traces in it. */
-export function* openSource({ layer, node }: LayerNode): Steps<Result<VfsHandle>> {
+function* openSource({ layer, node }: LayerNode): Steps<Result<VfsHandle>> {
   const opened = yield* wait(layer.backend.open(OVERLAY, node, O_RDONLY | O_NOATIME));
   return opened === -EPERM ? yield* wait(layer.backend.open(OVERLAY, node, O_RDONLY)) : opened;
 }
@@ -213,23 +226,14 @@ function* fill(
   attr: AttrRecord,
   limit: bigint | undefined,
 ): Steps<Status> {
-  const all = BigInt(getWords64(attr, Attr.SIZE));
-  const size = limit !== undefined && limit < all ? limit : all;
-  const source = yield* openSource(data);
-  if (typeof source === "number") {
-    return source;
-  }
-  let status: Status;
-  try {
-    status = yield* copyData({ layer: data.layer, handle: source }, { layer: upper, handle }, size);
-  } finally {
-    yield* wait(data.layer.backend.discard(source));
-  }
+  const size = sizeOfCopy(attr, limit);
+  const status = yield* copyFrom(data, { layer: upper, handle }, size);
   if (status < 0) {
     return status;
   }
   const { valid, ...change } = modeAndTimesOf(attr);
-  const whole = attributeChange({ ...change, size, valid: size < all ? valid | Change.SIZE : valid });
+  const isCut = size < BigInt(getWords64(attr, Attr.SIZE));
+  const whole = attributeChange({ ...change, size, valid: isCut ? valid | Change.SIZE : valid });
   return yield* wait(upper.backend.setattr(OVERLAY, handle.node, handle, whole, attrRecord()));
 }
 

@@ -151,13 +151,11 @@ void Lane::RunSlice() {
   napi_open_handle_scope(env_, &handles);
   napi_create_object(env_, &resource);
   napi_open_callback_scope(env_, resource, context_, &callbacks);
-  in_slice_ = true;
-  switches_ = InvoluntarySwitches();
+  switches_.reset();
   pool_->BeginPolling();
   const bool stay_hot = RunUntilQuiet(uv_hrtime() + kSliceNs);
   device_->Publish();
   pool_->EndPolling();
-  in_slice_ = false;
   DeliverEvents();
   napi_close_callback_scope(env_, callbacks);
   napi_close_handle_scope(env_, handles);
@@ -191,6 +189,9 @@ bool Lane::WaitForWork() noexcept {
   uint64_t now = uv_hrtime();
   const uint64_t end = now + spin_.Window(now);
   bool found = false;
+  if (now < end && !switches_) {
+    switches_ = InvoluntarySwitches();
+  }
   while (!found && now < end) {
     for (int i = 0; i < 16 && !found; ++i) {
       found = device_->HasWork() || pool_->HasCompletions();

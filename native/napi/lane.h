@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "native/virtio/device.h"
@@ -94,8 +95,8 @@ class Lane final : public Device::Host {
 
   napi_env env_;
   SpinControl spin_;
-  // Involuntary switches at the beginning of the slice.
-  long switches_ = 0;
+  // Involuntary switches when the slice began to poll.
+  std::optional<long> switches_;
   std::shared_ptr<Device> device_;
   IoPool* pool_ = nullptr;
   uv_loop_t* loop_ = nullptr;
@@ -107,7 +108,6 @@ class Lane final : public Device::Host {
   std::vector<std::pair<DeviceEvent, uint32_t>> events_;
   int open_handles_ = 0;
   bool hot_ = false;
-  bool in_slice_ = false;
   bool closed_ = false;
   bool released_ = false;
   bool fault_reported_ = false;

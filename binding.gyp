@@ -36,6 +36,7 @@
         "native/vhost/unix_socket.cc",
         "native/napi/lane.cc",
         "native/napi/io_pool_env.cc",
+        "native/io/helper_team.cc",
         "native/io/io_pool.cc",
         "native/io/descriptor_file.cc",
         "native/io/partial_file.cc",

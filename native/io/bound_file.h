@@ -46,6 +46,10 @@ class BoundFile {
   [[nodiscard]] virtual ssize_t Write(std::span<const iovec> buffers, uint64_t offset,
                                       Blocking blocking) noexcept = 0;
 
+  // Whether Read() with Blocking::kNever may run on several threads at once, and is long enough for
+  // that to pay when it is: then it copies from the page cache without a lock. On the loop thread.
+  [[nodiscard]] virtual bool ReadsInParallel() noexcept { return false; }
+
   // Whether a write by an unprivileged user may have to clear setuid or setgid; true when not
   // known.
   [[nodiscard]] virtual bool MayHavePrivileges() noexcept { return true; }

@@ -20,6 +20,8 @@ class DescriptorFile final : public BoundFile {
                              Blocking blocking) noexcept override;
   [[nodiscard]] ssize_t Write(std::span<const iovec> buffers, uint64_t offset,
                               Blocking blocking) noexcept override;
+  // Finds out the medium, which Read() then only looks at.
+  [[nodiscard]] bool ReadsInParallel() noexcept override { return medium() != Medium::kOther; }
   [[nodiscard]] bool MayHavePrivileges() noexcept override;
 
  private:

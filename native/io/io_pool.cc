@@ -105,6 +105,7 @@ void IoPool::Close() {
   }
   work_.notify_all();
   for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
+  helpers_.Close();
   threads_.clear();
   queue_.clear();
   done_.clear();

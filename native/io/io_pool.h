@@ -12,6 +12,8 @@
 #include <mutex>
 #include <vector>
 
+#include "native/io/helper_team.h"
+
 // Node's opaque environment, so that this header needs no Node header.
 typedef struct napi_env__* napi_env;
 
@@ -66,6 +68,9 @@ class IoPool {
 
   void Submit(std::unique_ptr<IoJob> job);
 
+  // Threads for what does not block but takes long, with the loop thread waiting for it.
+  [[nodiscard]] HelperTeam& helpers() noexcept { return helpers_; }
+
   // Whether DrainCompletions() has work. Lock-free, for any thread.
   [[nodiscard]] bool HasCompletions() const noexcept {
     return has_completions_.load(std::memory_order_acquire);
@@ -93,6 +98,7 @@ class IoPool {
   void FinishLocked(std::unique_ptr<IoJob> job, std::unique_lock<std::mutex>& lock) noexcept;
 
   IoPoolHost& host_;
+  HelperTeam helpers_;
   int in_flight_ = 0;
   std::atomic<int> pollers_{0};
   std::atomic<bool> has_completions_{false};

@@ -46,6 +46,7 @@ class PartialFile final : public BoundFile {
                              Blocking blocking) noexcept override;
   [[nodiscard]] ssize_t Write(std::span<const iovec> buffers, uint64_t offset,
                               Blocking blocking) noexcept override;
+  [[nodiscard]] bool ReadsInParallel() noexcept override { return descriptor_.ReadsInParallel(); }
 
  private:
   DescriptorFile descriptor_;

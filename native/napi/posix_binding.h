@@ -25,7 +25,8 @@ struct PosixState {
   static constexpr size_t kNotes = 8192;
   static constexpr size_t kStatistics = 8;
 
-  IoPool* pool = nullptr;
+  // Looked up when it is first used (see IoPool::ForEnv).
+  IoPool* pool_of_env = nullptr;
   // Memory of the arrays that JavaScript reads results from; it keeps them alive (see MakeArray).
   uint32_t* attr = nullptr;
   double* statistics = nullptr;
@@ -35,6 +36,10 @@ struct PosixState {
   std::vector<UniqueFd> to_close;
   bool is_closing = false;
 
+  [[nodiscard]] IoPool& pool(napi_env env) {
+    if (pool_of_env == nullptr) pool_of_env = &IoPool::ForEnv(env);
+    return *pool_of_env;
+  }
   [[nodiscard]] posix::AttrWords attributes() const {
     return posix::AttrWords(attr, posix::kAttrWords);
   }

@@ -99,6 +99,7 @@ napi_value ReadDirectory(napi_env env, napi_callback_info info) {
       .plus = call.Int32(3) == 1,
       .into = bytes.first(std::min<size_t>(bytes.size(), call.Uint32(5))),
       .notes = {state.notes + 1, PosixState::kNotes - 1},
+      .helpers = &state.pool(env).helpers(),
   };
   const int used = state.directories.Read(request);
   state.notes[0].position = state.directories.notes();

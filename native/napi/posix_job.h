@@ -45,9 +45,8 @@ napi_value Submit(const PosixCall& call, Work work) {
   napi_deferred deferred = nullptr;
   napi_value promise = nullptr;
   napi_create_promise(call.env(), &deferred, &promise);
-  PosixState& state = call.state();
-  if (state.pool == nullptr) state.pool = &IoPool::ForEnv(call.env());
-  state.pool->Submit(std::make_unique<PromiseJob<Work>>(call.env(), deferred, std::move(work)));
+  IoPool& pool = call.state().pool(call.env());
+  pool.Submit(std::make_unique<PromiseJob<Work>>(call.env(), deferred, std::move(work)));
   return promise;
 }
 

@@ -115,22 +115,23 @@ napi_value ReadSlowly(napi_env env, napi_callback_info info) {
 // Closes descriptors, many at a time: whoever comes while it runs waits for the next one.
 class CloseJob final : public IoJob {
  public:
-  static void SubmitFor(PosixState& state) {
+  static void SubmitFor(PosixState& state, IoPool& pool) {
     state.is_closing = true;
-    state.pool->Submit(std::make_unique<CloseJob>(state));
+    pool.Submit(std::make_unique<CloseJob>(state, pool));
   }
 
-  explicit CloseJob(PosixState& state)
-      : state_(state), closing_(std::exchange(state.to_close, {})) {}
+  CloseJob(PosixState& state, IoPool& pool)
+      : state_(state), pool_(pool), closing_(std::exchange(state.to_close, {})) {}
 
   void Run() noexcept override { closing_.clear(); }
   void Complete() noexcept override {
     state_.is_closing = false;
-    if (!state_.to_close.empty()) SubmitFor(state_);
+    if (!state_.to_close.empty()) SubmitFor(state_, pool_);
   }
 
  private:
   PosixState& state_;
+  IoPool& pool_;
   std::vector<UniqueFd> closing_;
 };
 
@@ -148,9 +149,8 @@ napi_value CloseLast(napi_env env, napi_callback_info info) {
   PosixState& state = call.state();
   UniqueFd fd(call.Fd(0));
   if (!KeepsBlocks(fd.get()) || state.to_close.size() >= kMostWaiting) return nullptr;
-  if (state.pool == nullptr) state.pool = &IoPool::ForEnv(env);
   state.to_close.push_back(std::move(fd));
-  if (!state.is_closing) CloseJob::SubmitFor(state);
+  if (!state.is_closing) CloseJob::SubmitFor(state, state.pool(env));
   return nullptr;
 }
 

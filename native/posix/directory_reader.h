@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
+#include "native/io/helper_team.h"
 #include "native/posix/directory_listings.h"
 
 namespace gateway::posix {
@@ -35,6 +37,8 @@ class DirectoryReader {
     bool plus;
     std::span<std::byte> into;
     std::span<EntryNote> notes;
+    // Who helps with the attributes, if anybody.
+    HelperTeam* helpers = nullptr;
   };
 
   // Returns bytes stored in `into`, 0 at the end of the directory, or -errno (EINVAL when not even
@@ -48,19 +52,30 @@ class DirectoryReader {
   }
 
  private:
-  struct Entry;
+  // A record of the reply that waits for its attributes.
+  struct Waiting {
+    size_t position;
+    size_t size;
+    const char* name;  // NUL-terminated; null where no attributes are wanted (. and ..)
+    int status;
+    EntryNote note;
+  };
 
   // Stores what is left in `rest_` and, with `more`, what the directory has behind it.
   [[nodiscard]] int ReadRest(const Request& request, bool more);
   [[nodiscard]] int Fill(const Request& request);
-  // Bytes stored, 0 when the entry does not fit, -1 when it is gone.
-  [[nodiscard]] int Store(const Request& request, const Entry& entry, size_t used);
+  // Stores entries of `rest_`, names first, until something is full or `rest_` is empty. Returns
+  // where they end in the reply; `*full` says that there is no room for the next.
+  [[nodiscard]] size_t StoreEntries(const Request& request, size_t used, bool* full);
+  // Fills in attributes, takes out what is gone, and returns where the records end then.
+  [[nodiscard]] size_t AddAttributes(const Request& request, size_t used);
 
   DirectoryListings listings_;
   // Whose entries `rest_` are, unless they are a listing's, and the d_off behind which they lie.
   int owner_ = -1;
   int64_t next_offset_ = 0;
   std::span<const std::byte> rest_;
+  std::vector<Waiting> waiting_;
   uint32_t note_count_ = 0;
   alignas(8) std::array<std::byte, 64 * 1024> buffer_;
 };

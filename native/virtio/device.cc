@@ -199,6 +199,9 @@ uint32_t Device::RunPass() {
   if (request_queues > 0) {
     next_queue_ = (next_queue_ + 1) % request_queues;
   }
+  if (pass.large_reads > 0) {
+    RunLargeReads(&pass);
+  }
   if (pass.batched > 0) {
     host_.RunBatch(pass.batched);
     FinishBatch(pass.batched);
@@ -209,8 +212,9 @@ uint32_t Device::RunPass() {
 
 void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
   Queue& queue = queues_[queue_index];
-  while (CanTake(queue) && pass->batched < kBatch && pass->taken < kPassRequests &&
-         pass->bytes < kPassBytes && !free_slots_.empty()) {
+  // A large read may turn out to be for JavaScript.
+  while (CanTake(queue) && pass->batched + pass->large_reads < kBatch &&
+         pass->taken < kPassRequests && pass->bytes < kPassBytes && !free_slots_.empty()) {
     const uint32_t slot_index = free_slots_.back();
     Slot& slot = slots_[slot_index];
     switch (queue.ring.Pop(*memory_, &slot.chain)) {

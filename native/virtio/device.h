@@ -163,8 +163,25 @@ class Device : public std::enable_shared_from_this<Device> {
   struct Pass {
     uint32_t taken = 0;
     uint32_t batched = 0;
+    uint32_t large_reads = 0;  // that are done when the pass has taken all it takes
     uint32_t unpublished = 0;
     uint64_t bytes = 0;
+  };
+  // What a READ or WRITE asks for. No JavaScript runs, and nothing is unbound, while one exists.
+  struct Transfer {
+    const Binding* binding = nullptr;
+    uint64_t offset = 0;
+    uint32_t size = 0;
+    bool write = false;
+  };
+  // A part of a large READ.
+  struct ReadPart {
+    uint32_t slot = 0;
+    const Binding* binding = nullptr;
+    uint64_t offset = 0;
+    uint64_t size = 0;
+    std::vector<iovec> buffers;
+    ssize_t result = 0;
   };
 
   Device(Host& host, IoPool& pool, std::byte* slot_memory);
@@ -175,8 +192,17 @@ class Device : public std::enable_shared_from_this<Device> {
   void TakeFrom(uint32_t queue_index, Pass* pass);
   // Parses what was popped into the slot. True when JavaScript or native code is to answer it.
   [[nodiscard]] bool Accept(uint32_t slot_index, uint32_t queue_index);
+  // Answers READ and WRITE of a bound file, now or later; false for what JavaScript is to answer.
   [[nodiscard]] bool TryTransfer(uint32_t slot_index, Pass* pass);
-  [[nodiscard]] Binding* FindBinding(const Slot& slot, const uint32_t* request) noexcept;
+  // True with `*transfer` set, or when the request is answered (no binding then).
+  [[nodiscard]] bool ParseTransfer(uint32_t slot_index, Transfer* transfer);
+  // What came of a transfer that may not wait. False when JavaScript is to answer.
+  [[nodiscard]] bool FinishTransfer(uint32_t slot_index, const Transfer& transfer, ssize_t result);
+  // READs that native code does in parts, on several threads when there are any to spare.
+  void AddLargeRead(uint32_t slot_index, const Transfer& transfer);
+  void RunLargeReads(Pass* pass);
+  [[nodiscard]] const Binding* FindBinding(const Slot& slot,
+                                           const uint32_t* request) const noexcept;
   void FinishBatch(uint32_t count);
   void PublishUnderLoad() noexcept;
   void SignalGuest(Queue& queue) noexcept;
@@ -199,6 +225,9 @@ class Device : public std::enable_shared_from_this<Device> {
   std::vector<uint32_t> free_slots_;
   std::vector<Binding> bindings_;
   std::vector<iovec> transfer_;
+  // The first `part_count_` are those of the pass; the others are kept for their buffers.
+  std::vector<ReadPart> parts_;
+  uint32_t part_count_ = 0;
   std::array<uint32_t, kBatch> batch_{};
   std::array<int32_t, kBatch> results_{};
 };

@@ -16,6 +16,12 @@ using namespace slot_layout;
 
 constexpr size_t kHeaderBytes = sizeof(fuse_in_header);
 constexpr size_t kReplyHeaderBytes = sizeof(fuse_out_header);
+constexpr size_t kWriteStart = kHeaderBytes + sizeof(fuse_write_in);
+// Smaller ones are done before a helper is awake.
+constexpr uint32_t kLargeRead = 128 * 1024;
+constexpr uint64_t kPartBytes = 128 * 1024;
+// Of a pass's budget a large read takes this part, so that there is something to share.
+constexpr uint32_t kLargeReadShare = 4;
 
 // A READ or WRITE of a bound file, on a pool thread.
 class TransferJob final : public IoJob {
@@ -54,14 +60,15 @@ class TransferJob final : public IoJob {
 
 }  // namespace
 
-Device::Binding* Device::FindBinding(const Slot& slot, const uint32_t* request) noexcept {
+const Device::Binding* Device::FindBinding(const Slot& slot,
+                                           const uint32_t* request) const noexcept {
   // fuse_read_in and fuse_write_in begin with the handle: index, generation.
   const uint32_t* arguments = request + kHeaderBytes / sizeof(uint32_t);
   const uint32_t index = arguments[0];
   if (index >= bindings_.size() || slot.chain.readable_bytes < kHeaderBytes + 40) {
     return nullptr;
   }
-  Binding& binding = bindings_[index];
+  const Binding& binding = bindings_[index];
   uint64_t node_id;
   std::memcpy(&node_id, request + offsetof(fuse_in_header, nodeid) / sizeof(uint32_t),
               sizeof(node_id));
@@ -70,7 +77,7 @@ Device::Binding* Device::FindBinding(const Slot& slot, const uint32_t* request) 
   return matches ? &binding : nullptr;
 }
 
-bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
+bool Device::ParseTransfer(uint32_t slot_index, Transfer* transfer) {
   const uint32_t* control = words(slot_index);
   const uint32_t* request = control + kRequestOffset / sizeof(uint32_t);
   const uint32_t opcode = request[1];
@@ -78,8 +85,8 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
     return false;
   }
   const bool write = opcode == FUSE_WRITE;
-  Slot& slot = slots_[slot_index];
-  Binding* binding = FindBinding(slot, request);
+  const Slot& slot = slots_[slot_index];
+  const Binding* binding = FindBinding(slot, request);
   // fuse_read_in and fuse_write_in have handle, offset and size in the same places.
   constexpr size_t kArguments = sizeof(fuse_read_in);
   static_assert(sizeof(fuse_write_in) == kArguments);
@@ -106,21 +113,97 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
     Complete(slot_index, -EINVAL);
     return true;
   }
-  const std::vector<iovec>& source = write ? slot.chain.readable : slot.chain.writable;
-  Slice(source, write ? kHeaderBytes + kArguments : kReplyHeaderBytes, arguments.size, &transfer_);
-  const ssize_t result = write ? binding->file->Write(transfer_, arguments.offset, Blocking::kNever)
-                               : binding->file->Read(transfer_, arguments.offset, Blocking::kNever);
+  *transfer = {binding, arguments.offset, arguments.size, write};
+  return true;
+}
+
+bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
+  Transfer transfer;
+  if (!ParseTransfer(slot_index, &transfer)) {
+    return false;
+  }
+  if (transfer.binding == nullptr) {
+    return true;
+  }
+  BoundFile& file = *transfer.binding->file;
+  if (!transfer.write && transfer.size >= kLargeRead && file.ReadsInParallel()) {
+    pass->bytes += transfer.size / kLargeReadShare;
+    ++pass->large_reads;
+    AddLargeRead(slot_index, transfer);
+    return true;
+  }
+  const Slot& slot = slots_[slot_index];
+  ssize_t result;
+  if (transfer.write) {
+    Slice(slot.chain.readable, kWriteStart, transfer.size, &transfer_);
+    result = file.Write(transfer_, transfer.offset, Blocking::kNever);
+  } else {
+    Slice(slot.chain.writable, kReplyHeaderBytes, transfer.size, &transfer_);
+    result = file.Read(transfer_, transfer.offset, Blocking::kNever);
+  }
+  pass->bytes += result > 0 ? static_cast<uint64_t>(result) : 0;
+  return FinishTransfer(slot_index, transfer, result);
+}
+
+bool Device::FinishTransfer(uint32_t slot_index, const Transfer& transfer, ssize_t result) {
   if (result == kForBackend) {
     return false;
   }
   if (result == -EAGAIN) {
-    pool_.Submit(std::make_unique<TransferJob>(shared_from_this(), binding->file, slot_index,
-                                               transfer_, arguments.offset, write));
-    return true;
+    pool_.Submit(std::make_unique<TransferJob>(shared_from_this(), transfer.binding->file,
+                                               slot_index, transfer_, transfer.offset,
+                                               transfer.write));
+  } else {
+    CompleteTransfer(slot_index, result, transfer.write);
   }
-  pass->bytes += result > 0 ? static_cast<uint64_t>(result) : 0;
-  CompleteTransfer(slot_index, result, write);
   return true;
+}
+
+void Device::AddLargeRead(uint32_t slot_index, const Transfer& transfer) {
+  for (uint64_t done = 0; done < transfer.size; done += kPartBytes) {
+    if (part_count_ == parts_.size()) {
+      parts_.emplace_back();
+    }
+    ReadPart& part = parts_[part_count_++];
+    part.slot = slot_index;
+    part.binding = transfer.binding;
+    part.offset = transfer.offset + done;
+    part.size = std::min(kPartBytes, transfer.size - done);
+    Slice(slots_[slot_index].chain.writable, kReplyHeaderBytes + done, part.size, &part.buffers);
+  }
+}
+
+void Device::RunLargeReads(Pass* pass) {
+  pool_.helpers().Run(part_count_, [this](uint32_t index) {
+    ReadPart& part = parts_[index];
+    part.result = part.binding->file->Read(part.buffers, part.offset, Blocking::kNever);
+  });
+  const std::span<ReadPart> parts(parts_.data(), part_count_);
+  part_count_ = 0;
+  for (size_t begin = 0; begin < parts.size();) {
+    const uint32_t slot = parts[begin].slot;
+    Transfer transfer = {parts[begin].binding, parts[begin].offset, 0, false};
+    // As one read(2) would: what follows a part that is short does not count, nor does what follows
+    // an error.
+    ssize_t result = 0;
+    bool whole = true;
+    size_t end = begin;
+    for (; end < parts.size() && parts[end].slot == slot; ++end) {
+      const ReadPart& part = parts[end];
+      transfer.size += static_cast<uint32_t>(part.size);
+      if (whole) {
+        result = part.result < 0 ? part.result : result + part.result;
+        whole = part.result == static_cast<ssize_t>(part.size);
+      }
+    }
+    begin = end;
+    if (result == -EAGAIN) {
+      Slice(slots_[slot].chain.writable, kReplyHeaderBytes, transfer.size, &transfer_);
+    }
+    if (!FinishTransfer(slot, transfer, result)) {
+      batch_[pass->batched++] = slot;
+    }
+  }
 }
 
 void Device::PassToBackend(uint32_t slot) {

@@ -35,6 +35,8 @@ struct PosixState {
   // Descriptors to close, and whether a job that closes others is under way.
   std::vector<UniqueFd> to_close;
   bool is_closing = false;
+  // The next so many are for the pool, because one that was not took long.
+  uint32_t closes_for_pool = 0;
 
   [[nodiscard]] IoPool& pool(napi_env env) {
     if (pool_of_env == nullptr) pool_of_env = &IoPool::ForEnv(env);

@@ -19,6 +19,8 @@ using namespace slot_layout;
 
 constexpr uint64_t kPassBytes = 256 * 1024;  // keeps the event loop turning under large transfers
 constexpr uint32_t kPassRequests = 64;
+// How much is taken from a ring before the first of it is looked at.
+constexpr uint64_t kBytesAtOnce = 64 * 1024;
 constexpr uint32_t kPublishEvery = 4;  // native answers between two publications
 constexpr uint64_t kSignalDelayNs = 20'000;
 constexpr size_t kHeaderBytes = sizeof(fuse_in_header);
@@ -30,6 +32,12 @@ uint64_t NowNs() noexcept {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void PrefetchStart(const std::vector<iovec>& buffers) noexcept {
+  if (!buffers.empty()) {
+    __builtin_prefetch(buffers.front().iov_base);
+  }
 }
 
 void Signal(const UniqueFd& fd) noexcept {
@@ -211,42 +219,69 @@ uint32_t Device::RunPass() {
 }
 
 void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
+  const Queue& queue = queues_[queue_index];
+  while (CanTake(queue) && RoomInBatch(*pass) > 0 && pass->taken < kPassRequests &&
+         pass->bytes < kPassBytes) {
+    const uint32_t count = PopChains(queue_index, pass);
+    if (count == 0) {
+      return;
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+      Take(popped_[i], queue_index, pass);
+    }
+  }
+}
+
+// Several at once, because what they point to lies in the cache of the processor that the guest runs
+// on: the waits for it then overlap.
+uint32_t Device::PopChains(uint32_t queue_index, Pass* pass) {
   Queue& queue = queues_[queue_index];
-  // A large read may turn out to be for JavaScript.
-  while (CanTake(queue) && pass->batched + pass->large_reads < kBatch &&
-         pass->taken < kPassRequests && pass->bytes < kPassBytes && !free_slots_.empty()) {
+  const uint32_t room = RoomInBatch(*pass);
+  uint32_t count = 0;
+  for (uint64_t bytes = 0; count < room && bytes < kBytesAtOnce && !free_slots_.empty();) {
     const uint32_t slot_index = free_slots_.back();
-    Slot& slot = slots_[slot_index];
-    switch (queue.ring.Pop(*memory_, &slot.chain)) {
+    Chain& chain = slots_[slot_index].chain;
+    switch (queue.ring.Pop(*memory_, &chain)) {
       case PopResult::kEmpty:
-        return;
+        return count;
       case PopResult::kBadRing:
         BreakRing(queue_index);
-        return;
+        return count;
       case PopResult::kBadChain:
-        ++pass->taken;
         ++queue.statistics.malformed;
-        queue.ring.Push(slot.chain.head, 0);
+        queue.ring.Push(chain.head, 0);
+        if (++pass->taken >= kPassRequests) {
+          return count;
+        }
         continue;
       case PopResult::kChain:
         break;
     }
     ++pass->taken;
     ++queue.statistics.requests;
-    if (!Accept(slot_index, queue_index)) {
-      ++queue.statistics.malformed;
-      continue;
-    }
     free_slots_.pop_back();
-    if (TryTransfer(slot_index, pass)) {
-      ++queue.statistics.transfers;
-      if (++pass->unpublished == kPublishEvery) {
-        pass->unpublished = 0;
-        PublishUnderLoad();
-      }
-      continue;
-    }
+    popped_[count++] = slot_index;
+    bytes += chain.readable_bytes + chain.writable_bytes;
+    PrefetchStart(chain.readable);
+    PrefetchStart(chain.writable);
+  }
+  return count;
+}
+
+void Device::Take(uint32_t slot_index, uint32_t queue_index, Pass* pass) {
+  Queue& queue = queues_[queue_index];
+  if (!Accept(slot_index, queue_index)) {
+    ++queue.statistics.malformed;
+    return;
+  }
+  if (!TryTransfer(slot_index, pass)) {
     batch_[pass->batched++] = slot_index;
+    return;
+  }
+  ++queue.statistics.transfers;
+  if (++pass->unpublished == kPublishEvery) {
+    pass->unpublished = 0;
+    PublishUnderLoad();
   }
 }
 
@@ -255,6 +290,7 @@ bool Device::Accept(uint32_t slot_index, uint32_t queue_index) {
   Queue& queue = queues_[queue_index];
   if (slot.chain.readable_bytes < kHeaderBytes) {
     queue.ring.Push(slot.chain.head, 0);
+    free_slots_.push_back(slot_index);
     return false;
   }
   std::byte* request = slot_memory_ + slot_index * kSlotBytes + kRequestOffset;
@@ -264,16 +300,13 @@ bool Device::Accept(uint32_t slot_index, uint32_t queue_index) {
   slot.queue = queue_index;
   slot.epoch = queue.epoch;
   slot.unique = header.unique;
+  slot.busy = true;
+  ++queue.in_flight;
   if (header.len < kHeaderBytes || header.len > slot.chain.readable_bytes) {
     // The sender still waits for an answer to `unique`.
-    slot.busy = true;
-    ++queue.in_flight;
-    free_slots_.pop_back();
     Complete(slot_index, -EINVAL);
     return false;
   }
-  slot.busy = true;
-  ++queue.in_flight;
   uint32_t* control = words(slot_index);
   control[kRequestLength] = header.len;
   control[kReplyCapacity] = static_cast<uint32_t>(slot.chain.writable_bytes);

@@ -189,8 +189,17 @@ class Device : public std::enable_shared_from_this<Device> {
   [[nodiscard]] bool CanTake(const Queue& queue) const noexcept {
     return queue.running && queue.enabled;
   }
+  // How many more requests a pass may take that JavaScript could have to answer: a large read may
+  // turn out to be one.
+  [[nodiscard]] static uint32_t RoomInBatch(const Pass& pass) noexcept {
+    return kBatch - pass.batched - pass.large_reads;
+  }
   void TakeFrom(uint32_t queue_index, Pass* pass);
-  // Parses what was popped into the slot. True when JavaScript or native code is to answer it.
+  // Puts chains into free slots, those into `popped_`; returns how many.
+  [[nodiscard]] uint32_t PopChains(uint32_t queue_index, Pass* pass);
+  // Answers what was popped into the slot, or adds it to the batch.
+  void Take(uint32_t slot_index, uint32_t queue_index, Pass* pass);
+  // Parses it. True when JavaScript or native code is to answer.
   [[nodiscard]] bool Accept(uint32_t slot_index, uint32_t queue_index);
   // Answers READ and WRITE of a bound file, now or later; false for what JavaScript is to answer.
   [[nodiscard]] bool TryTransfer(uint32_t slot_index, Pass* pass);
@@ -228,6 +237,7 @@ class Device : public std::enable_shared_from_this<Device> {
   // The first `part_count_` are those of the pass; the others are kept for their buffers.
   std::vector<ReadPart> parts_;
   uint32_t part_count_ = 0;
+  std::array<uint32_t, kBatch> popped_{};
   std::array<uint32_t, kBatch> batch_{};
   std::array<int32_t, kBatch> results_{};
 };

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kFlags = 0;
 constexpr size_t kIndex = 1;
 constexpr size_t kRing = 2;  // first ring entry, in 16-bit units
+constexpr size_t kCacheLineBytes = 64;
 
 uint16_t LoadRelaxed(const uint16_t* field) noexcept {
   return __atomic_load_n(field, __ATOMIC_RELAXED);
@@ -115,7 +116,30 @@ PopResult SplitQueue::Pop(const GuestMemory& memory, Chain* chain) {
   }
   ++next_available_;
   chain->head = head;
+  PrefetchNext(memory);
   return WalkChain(memory, chain) ? PopResult::kChain : PopResult::kBadChain;
+}
+
+void SplitQueue::PrefetchNext(const GuestMemory& memory) const noexcept {
+  const auto ahead = static_cast<uint16_t>(available_seen_ - next_available_);
+  const auto descriptor = [this](uint16_t behind) -> const vring_desc* {
+    const auto index = static_cast<uint16_t>(next_available_ + behind);
+    const uint16_t head = LoadRelaxed(&available_[kRing + (index & (size_ - 1))]);
+    return head < size_ ? &descriptors_[head] : nullptr;
+  };
+  if (ahead > 0) {
+    // SAFETY: what is read here only decides what is prefetched; the chain is checked when it is
+    // walked.
+    const vring_desc* next = descriptor(0);
+    if (next != nullptr && (CopyDescriptor(next).flags & VRING_DESC_F_INDIRECT) != 0) {
+      const std::byte* table = memory.Translate(CopyDescriptor(next).addr, sizeof(vring_desc));
+      __builtin_prefetch(table);
+      __builtin_prefetch(table + kCacheLineBytes);
+    }
+  }
+  if (ahead > 1) {
+    __builtin_prefetch(descriptor(1));
+  }
 }
 
 bool SplitQueue::WalkChain(const GuestMemory& memory, Chain* chain) {

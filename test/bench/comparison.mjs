@@ -35,6 +35,7 @@ function parse(args) {
       rounds: { type: "string", default: "3" },
       seconds: { type: "string", default: "0.2" },
       json: { type: "string" },
+      help: { type: "boolean", default: false },
     },
   });
   const chosen = {
@@ -60,6 +61,10 @@ function parse(args) {
  */
 export async function run(args) {
   const { values, settings } = parse(args);
+  if (values.help) {
+    console.log(USAGE.trimEnd());
+    return 0;
+  }
   const peers = values["no-peers"] ? [] : findPeers(values.peer);
   buildDriver();
   const timing = ["--rounds", values.rounds, "--seconds", values.seconds];

@@ -1,7 +1,7 @@
 // Threads that help the loop thread with work that is mere processor time: copies out of the page
 // cache, attributes of many files. Unlike the I/O pool's jobs such work is never handed over: the
-// loop thread begins with it at once and helpers take from what is left, so that a helper that comes
-// late, or not at all, costs nothing.
+// loop thread begins with it at once and helpers take from what is left, so that a helper that
+// comes late, or not at all, costs nothing.
 #ifndef NATIVE_IO_HELPER_TEAM_H_
 #define NATIVE_IO_HELPER_TEAM_H_
 
@@ -13,7 +13,8 @@
 
 namespace gateway {
 
-// Owned by the loop thread; every method is for that thread. Threads are started at the first Run().
+// Owned by the loop thread; every method is for that thread. Threads are started at the first
+// Run().
 class HelperTeam {
  public:
   // More would only compete for the same memory.
@@ -28,8 +29,8 @@ class HelperTeam {
   // Calls Close().
   ~HelperTeam();
 
-  // Calls `part(i)` for each i < `count` once, in any order and on several threads, and returns when
-  // all are done. `part` must not throw and not call Run().
+  // Calls `part(i)` for each i < `count` once, in any order and on several threads, and returns
+  // when all are done. `part` must not throw and not call Run().
   template <typename Part>
   void Run(uint32_t count, Part part) {
     const auto call = [](void* context, uint32_t index) { (*static_cast<Part*>(context))(index); };

@@ -87,7 +87,11 @@ size_t DirectoryReader::AddAttributes(const Request& request, size_t used) {
       std::memcpy(record + kEntryAttrBytes, attr.data(), kFuseAttrWords * sizeof(uint32_t));
       const uint32_t type = attr[kModeWord] >> 12;
       std::memcpy(record + kEntryBytes + offsetof(FuseDirent, type), &type, sizeof(type));
-      entry.note = {0, attr[kAttrDev], attr[kAttrMount], attr[kAttrBirth], attr[kAttrBirth + 1],
+      entry.note = {0,
+                    attr[kAttrDev],
+                    attr[kAttrMount],
+                    attr[kAttrBirth],
+                    attr[kAttrBirth + 1],
                     attr[kAttrBirthNsec]};
     }
   };

@@ -232,8 +232,8 @@ void Device::TakeFrom(uint32_t queue_index, Pass* pass) {
   }
 }
 
-// Several at once, because what they point to lies in the cache of the processor that the guest runs
-// on: the waits for it then overlap.
+// Several at once, because what they point to lies in the cache of the processor that the guest
+// runs on: the waits for it then overlap.
 uint32_t Device::PopChains(uint32_t queue_index, Pass* pass) {
   Queue& queue = queues_[queue_index];
   const uint32_t room = RoomInBatch(*pass);

@@ -20,6 +20,8 @@ constexpr size_t kWriteStart = kHeaderBytes + sizeof(fuse_write_in);
 // Smaller ones are done before a helper is awake.
 constexpr uint32_t kLargeRead = 128 * 1024;
 constexpr uint64_t kPartBytes = 128 * 1024;
+// Parts whose buffers are kept: a guest that asks for more at once asks for very much.
+constexpr size_t kKeptParts = 64;
 // Of a pass's budget a large read takes this part, so that there is something to share.
 constexpr uint32_t kLargeReadShare = 4;
 
@@ -203,6 +205,9 @@ void Device::RunLargeReads(Pass* pass) {
     if (!FinishTransfer(slot, transfer, result)) {
       batch_[pass->batched++] = slot;
     }
+  }
+  if (parts_.size() > kKeptParts) {
+    parts_.resize(kKeptParts);
   }
 }
 

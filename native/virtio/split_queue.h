@@ -90,8 +90,8 @@ class SplitQueue {
   [[nodiscard]] uint32_t size() const noexcept { return size_; }
 
  private:
-  // Has the descriptors of the next chains fetched while this one is handled: the driver's processor
-  // has just written them.
+  // Has the descriptors of the next chains fetched while this one is handled: the driver's
+  // processor has just written them.
   void PrefetchNext(const GuestMemory& memory) const noexcept;
   [[nodiscard]] bool WalkChain(const GuestMemory& memory, Chain* chain);
   [[nodiscard]] bool AppendDescriptor(const GuestMemory& memory, const vring_desc& descriptor,

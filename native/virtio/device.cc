@@ -300,6 +300,13 @@ void Device::Complete(uint32_t slot_index, int32_t result) {
     slot.result = result;
     return;
   }
+  if (!is_void && result == kTransfer) {
+    Pass pass;
+    if (!TryTransfer(slot_index, &pass)) {
+      Complete(slot_index, -EIO);
+    }
+    return;
+  }
   if (is_void || result == kNoReply || slot.chain.writable_bytes < kReplyHeaderBytes) {
     Finish(slot_index, 0);
     return;

@@ -24,7 +24,14 @@ function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): Sessio
   const isOverlay = config.backend === "overlay";
   const killPrivileges = killprivV2 ?? (directIo || isOverlay);
   const fileLocks = config.fileLocks ?? !isOverlay;
-  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges, fileLocks, posixAcl };
+  const canWrite = config.backend === "overlay" && config.upper !== undefined && !config.readonly;
+  // Where files cannot be written, opening them for writing says so.
+  const openRequests = config.openRequests ?? !canWrite;
+  const opendirRequests = config.openRequests ?? !isOverlay;
+  return {
+    ...{ writeback, readdirplus, allowMmap, announceSubmounts },
+    ...{ killPrivileges, fileLocks, openRequests, opendirRequests, posixAcl },
+  };
 }
 
 /** One share: a socket, one front-end, one backend. It runs once. */

@@ -108,6 +108,14 @@ const commonFields = {
       ),
     ),
   ),
+  openRequests: z.optional(
+    flag.check(
+      z.describe(
+        "The guest asks when it opens files; otherwise, where it alone changes them and caches them, it reads and" +
+          " writes without. Unless given, in all shares but overlays with an upper layer",
+      ),
+    ),
+  ),
   announceSubmounts: z
     ._default(flag, true)
     .check(z.describe("The guest sees mount points in the share as file systems of their own")),

@@ -88,7 +88,10 @@ export class OverlayBackend extends XattrOperations {
   }
 
   override opensUnasked(): void {
-    for (const { backend } of [...(this.#options.upper ? [this.#options.upper] : []), ...this.#options.lowers]) {
+    for (const { backend } of [
+      ...(this.#options.upper ? [this.#options.upper] : []),
+      ...this.#options.lowers,
+    ]) {
       backend.opensUnasked();
     }
   }

@@ -42,8 +42,7 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
   }
   const backend = hostDirectory(text, "--upper", config, logger);
   const upper = resolve(text);
-  const work =
-    config.work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(config.work);
+  const work = workBeside(upper, config);
   checkApart(upper, work, config.lower);
   return {
     name: `--upper ${JSON.stringify(text)}`,
@@ -61,6 +60,17 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
       return backend.attach(join(work, "index"), "--work");
     },
   };
+}
+
+function workBeside(upper: string, { work }: OverlayShareConfig): string {
+  return work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(work);
+}
+
+/** Where a share may build what it likes while it is served, emptied when it starts; undefined without a host directory. */
+export function workDirectory(config: OverlayShareConfig): string | undefined {
+  return config.upper === undefined || MEMORY.test(config.upper)
+    ? undefined
+    : join(workBeside(resolve(config.upper), config), "work");
 }
 
 function realPath(path: string): string {

@@ -1,6 +1,6 @@
+import type { DirectoryBuffer } from "../../vfs/directory-buffer.js";
 import type { Awaitable, Status } from "../../vfs/errno.js";
 import { EINVAL, ENOSYS } from "../../vfs/errno.js";
-import type { DirectoryBuffer } from "../../vfs/directory-buffer.js";
 import type { VfsHandle } from "../../vfs/node.js";
 import type { DirectoryStream, DirectoryStreams } from "../directory-streams.js";
 import type { Operation } from "../operations.js";

@@ -66,11 +66,14 @@ function workBeside(upper: string, { work }: OverlayShareConfig): string {
   return work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(work);
 }
 
-/** Where a share may build what it likes while it is served, emptied when it starts; undefined without a host directory. */
-export function workDirectory(config: OverlayShareConfig): string | undefined {
+/**
+ * A name in the work directory for what is nobody else's business; undefined without an upper layer on the host. It is not
+ * in the part that is emptied at each start, which Linux does, too, and only two levels deep.
+ */
+export function rehearsalDirectory(config: OverlayShareConfig): string | undefined {
   return config.upper === undefined || MEMORY.test(config.upper)
     ? undefined
-    : join(workBeside(resolve(config.upper), config), "work");
+    : join(workBeside(resolve(config.upper), config), "warm-up");
 }
 
 function realPath(path: string): string {

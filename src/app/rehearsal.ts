@@ -5,7 +5,7 @@ import type { SessionFeatures } from "../fuse/features.js";
 import { FuseSession } from "../fuse/session.js";
 import { Lane } from "../native/lane.js";
 import type { Logger } from "../vfs/logger.js";
-import { lowerSource, upperSource, workDirectory, xattrNamespace } from "./overlay-layers.js";
+import { lowerSource, rehearsalDirectory, upperSource, xattrNamespace } from "./overlay-layers.js";
 import { type Rehearsal, warmUp } from "./warm-up.js";
 
 const SILENT: Logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} };
@@ -58,7 +58,7 @@ async function start(
 
 /** See {@link warmUp}: of an overlay with an upper layer on the host, in whose work directory it takes place. */
 export async function rehearse(served: Served): Promise<void> {
-  const directory = workDirectory(served.config);
+  const directory = rehearsalDirectory(served.config);
   if (directory !== undefined) {
     const { batches, isServed } = served;
     await warmUp(directory, (lowers, upper) => start(served, lowers, upper), batches, isServed);

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { InHeader, Opcode } from "../fuse/protocol.js";
@@ -146,16 +147,17 @@ function makeLayers(at: string): { lowers: string[]; upper: string } {
  * Has a share of files that nobody else sees served to nobody while the real one is quiet: the code is compiled by the time
  * that a guest, which takes its time to boot, asks for something. It ends at the first chance after `isWanted` says no.
  *
- * @param directory where it may make and remove files
+ * @param at a directory to be made and removed; one that was left by a crash is
  * @param batches how often the guest was answered
  */
 export async function warmUp(
-  directory: string,
+  at: string,
   start: (lowers: readonly string[], upper: string) => Promise<Rehearsal>,
   batches: () => number,
   isWanted: () => boolean,
 ): Promise<void> {
-  const at = mkdtempSync(join(directory, "warm-up-"));
+  const remove = () => rm(at, { recursive: true, force: true });
+  await remove();
   let rehearsal: Rehearsal | undefined;
   try {
     const { lowers, upper } = makeLayers(at);
@@ -178,6 +180,6 @@ export async function warmUp(
     }
   } finally {
     await rehearsal?.end();
-    rmSync(at, { recursive: true, force: true });
+    await remove();
   }
 }

@@ -7,7 +7,7 @@ import type { Caller, VfsHandle, VfsNode } from "../vfs/node.js";
 const O_RDONLY = 0;
 const O_RDWR = 2;
 /** Files that are open at most; a few more while operations use them. */
-const MOST_FILES = 512;
+const MOST_FILES = 128;
 /** Of a file that is bound to its node instead of a handle's number. */
 const BY_NODE = 0;
 

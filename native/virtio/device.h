@@ -119,8 +119,8 @@ class Device : public std::enable_shared_from_this<Device> {
     bool write = false;
   };
 
-  // READ and WRITE with this handle and node id go to `file` from now on; with generation 0, which no
-  // handle of a guest has, those that name the node alone (handle 0).
+  // READ and WRITE with this handle and node id go to `file` from now on; with generation 0, which
+  // no handle of a guest has, those that name the node alone (handle 0).
   void Bind(uint32_t handle, uint32_t generation, uint64_t node_id, Access access,
             std::shared_ptr<BoundFile> file);
   void Unbind(uint32_t handle) noexcept;

@@ -53,7 +53,8 @@ class TransferJob final : public IoJob {
   bool write_;
 };
 
-// A guest that opens files without asking has no handles. Those that are given begin at generation 1.
+// A guest that opens files without asking has no handles. Those that are given begin at
+// generation 1.
 bool NamesNodeAlone(const uint32_t* handle) noexcept { return handle[0] == 0 && handle[1] == 0; }
 
 }  // namespace
@@ -96,9 +97,12 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
   if (binding == nullptr || control[kRequestLength] < kHeaderBytes + kArguments) {
     return false;
   }
-  if (binding->generation == 0 && write &&
-      (!binding->access.write || (arguments.flags & O_SYNC) != 0)) {
-    // It was opened for reading so far, or not for writing of this kind.
+  const bool by_node = binding->generation == 0;
+  if (by_node && (arguments.flags & (write ? O_SYNC : O_NOATIME)) != 0) {
+    // Not what the file was opened for.
+    return false;
+  }
+  if (by_node && write && !binding->access.write) {
     return false;
   }
   if (!(write ? binding->access.write : binding->access.read)) {

@@ -24,9 +24,8 @@ function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): Sessio
   const isOverlay = config.backend === "overlay";
   const killPrivileges = killprivV2 ?? (directIo || isOverlay);
   const fileLocks = config.fileLocks ?? !isOverlay;
-  const canWrite = config.backend === "overlay" && config.upper !== undefined && !config.readonly;
-  // Where files cannot be written, opening them for writing says so.
-  const openRequests = config.openRequests ?? !canWrite;
+  // What forbids writing is to be said by open(2) unless somebody prefers speed.
+  const openRequests = config.openRequests ?? true;
   const opendirRequests = config.openRequests ?? !isOverlay;
   return {
     ...{ writeback, readdirplus, allowMmap, announceSubmounts },

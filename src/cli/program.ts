@@ -117,11 +117,11 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--no-killpriv-v2", "leave that to the guest (default elsewhere)"],
   ["--file-locks", "the server keeps file locks and hears of each close (default, except for overlays)"],
   ["--no-file-locks", "the guest keeps them, and closes files without asking (default for overlays)"],
+  ["--open-requests", "the guest asks when it opens files (default)"],
   [
-    "--open-requests",
-    "the guest asks when it opens files (default, except for overlays with an upper layer)",
+    "--no-open-requests",
+    "it reads and writes without, where it alone changes, caches and locks files (overlays)",
   ],
-  ["--no-open-requests", "it reads and writes files without, where it alone changes and caches them"],
   ["--announce-submounts", "mount points in the share are file systems of their own in the guest (default)"],
   ["--no-announce-submounts", "they look like directories of the share"],
   [

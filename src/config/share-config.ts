@@ -111,8 +111,8 @@ const commonFields = {
   openRequests: z.optional(
     flag.check(
       z.describe(
-        "The guest asks when it opens files; otherwise, where it alone changes them and caches them, it reads and" +
-          " writes without. Unless given, in all shares but overlays with an upper layer",
+        "The guest asks when it opens files; otherwise, where it alone changes them, caches them and keeps locks, it" +
+          " reads and writes without, and what forbids that is said then. Default true",
       ),
     ),
   ),

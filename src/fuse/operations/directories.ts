@@ -59,7 +59,7 @@ function readStream(
   if (stopped !== undefined) {
     return read(stopped);
   }
-  return whenReady(session.backend.opendir(request.caller, node, 0), (handle) =>
+  return whenReady(session.backend.opendir(request.caller, node, request.word(8)), (handle) =>
     typeof handle === "number" ? handle : read({ node, handle, nextLow: low, nextHigh: high }),
   );
 }

@@ -28,6 +28,7 @@ const FOREVER_SEC = 0xffff_ffff;
 const WRITE_IN_BYTES = 40;
 const O_WRONLY = 1;
 const O_APPEND = 0o2000;
+const O_NOATIME = 0o1000000;
 const O_DSYNC = 0o10000;
 const O_SYNC = 0o4010000;
 
@@ -94,9 +95,11 @@ function isBound({ boundFile }: VfsHandle): boolean {
  */
 function read(session: FuseSession, request: Request): Awaitable<Status> {
   if (session.nodeFiles !== undefined) {
-    return withFile(session, request, 0, false, (file) =>
-      isBound(file) ? LaneResult.TRANSFER : readFrom(session, request, file),
-    );
+    return (request.word(8) & O_NOATIME) === 0
+      ? withFile(session, request, 0, false, (file) =>
+          isBound(file) ? LaneResult.TRANSFER : readFrom(session, request, file),
+        )
+      : withOwnFile(session, request, O_NOATIME, (file) => readFrom(session, request, file));
   }
   const handle = session.handle(request, 0, "file");
   return handle === undefined || isBound(handle) ? BAD_HANDLE : readFrom(session, request, handle);
@@ -140,23 +143,28 @@ function writeByNode(session: FuseSession, request: Request, clearsPrivileges: b
   return (flags & O_APPEND) === 0
     ? written
     : whenReady(written, (status) =>
-        status === -EPERM ? append(session, request, clearsPrivileges, flags) : status,
+        status === -EPERM
+          ? withOwnFile(session, request, O_WRONLY | O_APPEND, (file) =>
+              writeTo(session, request, file, clearsPrivileges, flags),
+            )
+          : status,
       );
 }
 
-function append(
+/** Does something with the node's file opened as the one that all others use is not. */
+function withOwnFile(
   session: FuseSession,
   request: Request,
-  clearsPrivileges: boolean,
   flags: number,
+  operation: (file: VfsHandle) => Awaitable<Status>,
 ): Awaitable<Status> {
   const { backend } = session;
   const node = session.node(request);
-  const opened = node === undefined ? STALE : backend.open(request.caller, node, O_WRONLY | O_APPEND);
+  const opened = node === undefined ? STALE : backend.open(request.caller, node, flags);
   return whenReady(opened, (file) =>
     typeof file === "number"
       ? file
-      : whenReady(writeTo(session, request, file, clearsPrivileges, flags), (status) => {
+      : whenReady(operation(file), (status) => {
           const closed = backend.discard(file);
           return closed instanceof Promise ? closed.then(() => status) : status;
         }),

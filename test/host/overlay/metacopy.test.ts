@@ -79,8 +79,8 @@ describe.skipIf(whyNoHostMounts() !== undefined)("copies of attributes only", ()
   });
 
   test.each([
-    ["", []],
-    [" or when they are opened for it", ["--open-requests"]],
+    [" or when they are opened for it", []],
+    ["", ["--no-open-requests"]],
   ])("are made by changes of attributes, and get their data at the first write%s", async (when, args) => {
     const layers = new Layers();
     const lower = layers.lower(1, "file");

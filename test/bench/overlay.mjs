@@ -274,6 +274,8 @@ function overlayOptions({ lowers, upper, work }) {
  */
 const contenders = {
   gateway: (stand, place) => mountGateway(stand, place, overlayOptions(place)),
+  "gateway --no-open-requests": (stand, place) =>
+    mountGateway(stand, place, [...overlayOptions(place), "--no-open-requests"]),
   "gateway --volatile": (stand, place) =>
     mountGateway(stand, place, [...overlayOptions(place), "--volatile"]),
   "passthrough of overlayfs": (stand, place) =>

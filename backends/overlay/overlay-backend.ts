@@ -87,6 +87,15 @@ export class OverlayBackend extends XattrOperations {
     this.#overlay = undefined;
   }
 
+  override opensUnasked(): void {
+    for (const { backend } of [
+      ...(this.#options.upper ? [this.#options.upper] : []),
+      ...this.#options.lowers,
+    ]) {
+      backend.opensUnasked();
+    }
+  }
+
   override forget(node: VfsNode): void {
     this.#overlay?.nodes.forget(node as OverlayNode);
   }

@@ -115,7 +115,8 @@ export class Entries {
     if (node === undefined || node.path >= 0) {
       return undefined;
     }
-    const isUnused = !node.isDirectory && node.handles === 0 && posix.attr[Attr.NLINK] === 1;
+    const mayBeOpen = node.handles > 0 || this.#nodes.opensUnasked;
+    const isUnused = !node.isDirectory && !mayBeOpen && posix.attr[Attr.NLINK] === 1;
     // With a descriptor, a disk frees the blocks when that is closed.
     if (isUnused && !this.#nodes.devices.waitsToFree(node, posix.attr)) {
       return node;

@@ -29,6 +29,8 @@ export class NodeTable {
   #mounts: Mounts | undefined;
   #pinned: PinnedPaths;
   #root: PassthroughNode | undefined;
+  /** Files may be open in the guest without a handle here: see Backend.opensUnasked. */
+  opensUnasked = false;
   /** Nodes that the guest knows and that have a handle instead of a descriptor. */
   #handled = 0;
 
@@ -383,7 +385,7 @@ export class NodeTable {
 
   /** Closes the descriptor of a node that can be found again without it. */
   #unpin(node: PassthroughNode): boolean {
-    if (node === this.#root || node.handles > 0 || !hasBirth(node)) {
+    if (node === this.#root || node.handles > 0 || !hasBirth(node) || this.#isLastOfFile(node)) {
       return false;
     }
     if (this.#mounts === undefined) {
@@ -400,6 +402,17 @@ export class NodeTable {
     }
     this.#closePath(node);
     return true;
+  }
+
+  /** Whether the file would be gone without the descriptor. Leaves `posix.attr` alone. */
+  #isLastOfFile(node: PassthroughNode): boolean {
+    if (!this.opensUnasked || node.isDirectory) {
+      return false;
+    }
+    kept.set(posix.attr);
+    const isLast = posix.stat(node.path) === 0 && posix.attr[Attr.NLINK] === 0;
+    posix.attr.set(kept);
+    return isLast;
   }
 
   /** The file handle of a node whose descriptor is open, or empty where it has none. */

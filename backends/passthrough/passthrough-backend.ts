@@ -148,6 +148,10 @@ export class PassthroughBackend extends HandleOperations {
     return MOST_RETAINED;
   }
 
+  override opensUnasked(): void {
+    this.nodes.opensUnasked = true;
+  }
+
   override forget(node: PassthroughNode): void {
     if (node !== this.#root) {
       this.nodes.forget(node);

@@ -337,6 +337,10 @@ void Device::Complete(uint32_t slot_index, int32_t result) {
     slot.result = result;
     return;
   }
+  if (!is_void && result == kTransfer) {
+    TransferNow(slot_index);
+    return;
+  }
   if (is_void || result == kNoReply || slot.chain.writable_bytes < kReplyHeaderBytes) {
     Finish(slot_index, 0);
     return;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "native/io/bound_file.h"
@@ -98,7 +99,7 @@ class Device : public std::enable_shared_from_this<Device> {
   [[nodiscard]] bool EnableKicks() noexcept;
 
   // Answers a request: `result` is a body length, optionally + kBodyInPlace, a negative errno or
-  // kNoReply. Visible to the guest after Publish().
+  // kNoReply, or kTransfer. Visible to the guest after Publish().
   void Complete(uint32_t slot, int32_t result);
   // The same for READ (`write` false) and WRITE of a bound file.
   void CompleteTransfer(uint32_t slot, ssize_t result, bool write);
@@ -118,7 +119,8 @@ class Device : public std::enable_shared_from_this<Device> {
     bool write = false;
   };
 
-  // READ and WRITE with this handle and node id go to `file` from now on.
+  // READ and WRITE with this handle and node id go to `file` from now on; with generation 0, which
+  // no handle of a guest has, those that name the node alone (handle 0).
   void Bind(uint32_t handle, uint32_t generation, uint64_t node_id, Access access,
             std::shared_ptr<BoundFile> file);
   void Unbind(uint32_t handle) noexcept;
@@ -203,6 +205,8 @@ class Device : public std::enable_shared_from_this<Device> {
   [[nodiscard]] bool Accept(uint32_t slot_index, uint32_t queue_index);
   // Answers READ and WRITE of a bound file, now or later; false for what JavaScript is to answer.
   [[nodiscard]] bool TryTransfer(uint32_t slot_index, Pass* pass);
+  // The same where JavaScript has bound the file meanwhile.
+  void TransferNow(uint32_t slot_index);
   // True with `*transfer` set, or when the request is answered (no binding then).
   [[nodiscard]] bool ParseTransfer(uint32_t slot_index, Transfer* transfer);
   // What came of a transfer that may not wait. False when JavaScript is to answer.
@@ -233,6 +237,8 @@ class Device : public std::enable_shared_from_this<Device> {
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
   std::vector<Binding> bindings_;
+  // Places in bindings_ of the files that are bound to their node.
+  std::unordered_map<uint64_t, uint32_t> by_node_;
   std::vector<iovec> transfer_;
   // The first `part_count_` are those of the pass; the others are kept for their buffers.
   std::vector<ReadPart> parts_;

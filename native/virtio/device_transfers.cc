@@ -1,5 +1,6 @@
 // READ and WRITE of bound files: the part of the device that JavaScript never sees.
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 
 #include <algorithm>
@@ -60,20 +61,28 @@ class TransferJob final : public IoJob {
   bool write_;
 };
 
+// A guest that opens files without asking has no handles. Those that are given begin at
+// generation 1.
+bool NamesNodeAlone(const uint32_t* handle) noexcept { return handle[0] == 0 && handle[1] == 0; }
+
 }  // namespace
 
 const Device::Binding* Device::FindBinding(const Slot& slot,
                                            const uint32_t* request) const noexcept {
   // fuse_read_in and fuse_write_in begin with the handle: index, generation.
   const uint32_t* arguments = request + kHeaderBytes / sizeof(uint32_t);
-  const uint32_t index = arguments[0];
+  uint32_t index = arguments[0];
+  uint64_t node_id;
+  std::memcpy(&node_id, request + offsetof(fuse_in_header, nodeid) / sizeof(uint32_t),
+              sizeof(node_id));
+  if (NamesNodeAlone(arguments)) {
+    const auto found = by_node_.find(node_id);
+    index = found == by_node_.end() ? UINT32_MAX : found->second;
+  }
   if (index >= bindings_.size() || slot.chain.readable_bytes < kHeaderBytes + 40) {
     return nullptr;
   }
   const Binding& binding = bindings_[index];
-  uint64_t node_id;
-  std::memcpy(&node_id, request + offsetof(fuse_in_header, nodeid) / sizeof(uint32_t),
-              sizeof(node_id));
   const bool matches =
       binding.file != nullptr && binding.generation == arguments[1] && binding.node_id == node_id;
   return matches ? &binding : nullptr;
@@ -95,6 +104,14 @@ bool Device::ParseTransfer(uint32_t slot_index, Transfer* transfer) {
   fuse_read_in arguments;
   std::memcpy(&arguments, request + kHeaderBytes / sizeof(uint32_t), sizeof(arguments));
   if (binding == nullptr || control[kRequestLength] < kHeaderBytes + kArguments) {
+    return false;
+  }
+  const bool by_node = binding->generation == 0;
+  if (by_node && (arguments.flags & (write ? O_SYNC : O_NOATIME)) != 0) {
+    // Not what the file was opened for.
+    return false;
+  }
+  if (by_node && write && !binding->access.write) {
     return false;
   }
   if (!(write ? binding->access.write : binding->access.read)) {
@@ -145,6 +162,18 @@ bool Device::TryTransfer(uint32_t slot_index, Pass* pass) {
   }
   pass->bytes += result > 0 ? static_cast<uint64_t>(result) : 0;
   return FinishTransfer(slot_index, transfer, result);
+}
+
+void Device::TransferNow(uint32_t slot_index) {
+  Pass pass;
+  const bool taken = TryTransfer(slot_index, &pass);
+  if (pass.large_reads > 0) {
+    RunLargeReads(&pass);
+  }
+  // JavaScript has just said that native code can.
+  if (!taken || pass.batched > 0) {
+    Complete(slot_index, -EIO);
+  }
 }
 
 bool Device::FinishTransfer(uint32_t slot_index, const Transfer& transfer, ssize_t result) {
@@ -235,10 +264,18 @@ void Device::Bind(uint32_t handle, uint32_t generation, uint64_t node_id, Access
     bindings_.resize(std::max<size_t>(handle + 1, bindings_.size() * 2));
   }
   bindings_[handle] = {std::move(file), node_id, generation, access};
+  if (generation == 0) {
+    by_node_[node_id] = handle;
+  }
 }
 
 void Device::Unbind(uint32_t handle) noexcept {
   if (handle < bindings_.size()) {
+    const Binding& binding = bindings_[handle];
+    if (const auto found = by_node_.find(binding.node_id);
+        binding.generation == 0 && found != by_node_.end() && found->second == handle) {
+      by_node_.erase(found);
+    }
     // A transfer on a pool thread keeps its own reference.
     bindings_[handle] = {};
   }

@@ -26,6 +26,8 @@ inline constexpr size_t kReplyBytes = kSlotBytes - kReplyStart;
 // Results other than a body's length (>= 0) or a negative errno.
 inline constexpr int32_t kPending = INT32_MIN;      // answered later with complete()
 inline constexpr int32_t kNoReply = INT32_MIN + 1;  // give the chain back, write nothing
+// The file of this READ or WRITE is bound now: native code is to serve it after all.
+inline constexpr int32_t kTransfer = INT32_MIN + 2;
 // Added to a length: the body is in guest memory already, native code wrote it there.
 inline constexpr int32_t kBodyInPlace = 1 << 30;
 

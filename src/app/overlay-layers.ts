@@ -42,8 +42,7 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
   }
   const backend = hostDirectory(text, "--upper", config, logger);
   const upper = resolve(text);
-  const work =
-    config.work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(config.work);
+  const work = workBeside(upper, config);
   checkApart(upper, work, config.lower);
   return {
     name: `--upper ${JSON.stringify(text)}`,
@@ -61,6 +60,20 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
       return backend.attach(join(work, "index"), "--work");
     },
   };
+}
+
+function workBeside(upper: string, { work }: OverlayShareConfig): string {
+  return work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(work);
+}
+
+/**
+ * A name in the work directory for what is nobody else's business; undefined without an upper layer on the host. It is not
+ * in the part that is emptied at each start, which Linux does, too, and only two levels deep.
+ */
+export function rehearsalDirectory(config: OverlayShareConfig): string | undefined {
+  return config.upper === undefined || MEMORY.test(config.upper)
+    ? undefined
+    : join(workBeside(resolve(config.upper), config), "warm-up");
 }
 
 function realPath(path: string): string {

@@ -24,7 +24,13 @@ function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): Sessio
   const isOverlay = config.backend === "overlay";
   const killPrivileges = killprivV2 ?? (directIo || isOverlay);
   const fileLocks = config.fileLocks ?? !isOverlay;
-  return { writeback, readdirplus, allowMmap, announceSubmounts, killPrivileges, fileLocks, posixAcl };
+  // What forbids writing is to be said by open(2) unless somebody prefers speed.
+  const openRequests = config.openRequests ?? true;
+  const opendirRequests = config.openRequests ?? !isOverlay;
+  return {
+    ...{ writeback, readdirplus, allowMmap, announceSubmounts },
+    ...{ killPrivileges, fileLocks, openRequests, opendirRequests, posixAcl },
+  };
 }
 
 /** One share: a socket, one front-end, one backend. It runs once. */
@@ -76,9 +82,12 @@ export class Share {
       onForget: (count, active) => memory.forgotten(count, active),
     });
     const server = new VhostServer({ socketPath, tag, requestQueues: REQUEST_QUEUES, lane, logger });
+    let isServed = true;
+    let rehearsal: Promise<void> | undefined;
     try {
       server.listen();
       logger.info("Waiting for vhost-user socket connection...");
+      rehearsal = this.#rehearse(session, () => isServed);
       const served = server.serve(session, () => logger.info("Client connected, servicing requests"));
       const signal = await Promise.race([served, signals.received]);
       if (signal !== undefined) {
@@ -88,10 +97,27 @@ export class Share {
       logger.info("Client disconnected, shutting down");
       return EXIT_DISCONNECTED;
     } finally {
+      isServed = false;
       server.close();
+      await rehearsal;
       session.reset();
       memory.close();
       lane.close();
+    }
+  }
+
+  /** Uses the time until a guest has booted. */
+  async #rehearse(session: FuseSession, isServed: () => boolean): Promise<void> {
+    const config = this.#config;
+    if (config.backend !== "overlay" || config.warmUp === "off" || config.readonly) {
+      return;
+    }
+    try {
+      const { rehearse } = await import("./rehearsal.js");
+      const { cachePolicy, features } = session;
+      await rehearse({ config, cachePolicy, features, batches: () => session.batches, isServed });
+    } catch (err) {
+      this.#logger.debug({ err }, "the warm-up failed");
     }
   }
 }

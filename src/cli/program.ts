@@ -44,6 +44,7 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "on or off: a change of attributes leaves the data in the lower layer (overlay; default: off)",
   ],
   ["--volatile", "never wait for the disk; the upper layer is lost in a crash (overlay)"],
+  ["--warm-up <switch>", "on or off: make the server fast until a guest has booted (overlay; default: on)"],
   ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
   ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],
   ["--prefix <prefix>", "only keys with this prefix, such as vm1/ (s3)"],
@@ -116,6 +117,11 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--no-killpriv-v2", "leave that to the guest (default elsewhere)"],
   ["--file-locks", "the server keeps file locks and hears of each close (default, except for overlays)"],
   ["--no-file-locks", "the guest keeps them, and closes files without asking (default for overlays)"],
+  ["--open-requests", "the guest asks when it opens files (default)"],
+  [
+    "--no-open-requests",
+    "it reads and writes without, where it alone changes, caches and locks files (overlays)",
+  ],
   ["--announce-submounts", "mount points in the share are file systems of their own in the guest (default)"],
   ["--no-announce-submounts", "they look like directories of the share"],
   [

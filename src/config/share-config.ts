@@ -108,6 +108,14 @@ const commonFields = {
       ),
     ),
   ),
+  openRequests: z.optional(
+    flag.check(
+      z.describe(
+        "The guest asks when it opens files; otherwise, where it alone changes them, caches them and keeps locks, it" +
+          " reads and writes without, and what forbids that is said then. Default true",
+      ),
+    ),
+  ),
   announceSubmounts: z
     ._default(flag, true)
     .check(z.describe("The guest sees mount points in the share as file systems of their own")),
@@ -200,6 +208,14 @@ const overlayShare = z.strictObject({
   volatile: z
     ._default(flag, false)
     .check(z.describe("Nothing is synchronised; not to be used after a crash")),
+  warmUp: z
+    ._default(oneOf(SWITCHES), "on")
+    .check(
+      z.describe(
+        "Until a guest asks for something, files in the work directory are made and removed so that the server is fast" +
+          " from the start",
+      ),
+    ),
   overlayXattr: z
     ._default(oneOf(OVERLAY_XATTR_MODES), "auto")
     .check(z.describe("Attributes that hold the overlay's own marks: trusted, user, or auto by privilege")),

@@ -15,6 +15,13 @@ export interface SessionFeatures {
    * to the same: a share has one guest.
    */
   readonly fileLocks: boolean;
+  /**
+   * The guest asks when it opens a file. Otherwise it reads and writes files by their nodes: only where it alone changes
+   * them, caches them for as long as it likes and keeps their locks itself.
+   */
+  readonly openRequests: boolean;
+  /** The same for directories. */
+  readonly opendirRequests: boolean;
   /** POSIX ACLs: not offered; offered where the backend keeps them; or required of the guest. */
   readonly posixAcl: "never" | "auto" | "always";
 }
@@ -26,5 +33,7 @@ export const DEFAULT_FEATURES: SessionFeatures = {
   announceSubmounts: true,
   killPrivileges: false,
   fileLocks: true,
+  openRequests: true,
+  opendirRequests: true,
   posixAcl: "never",
 };

@@ -52,16 +52,23 @@ const ALWAYS =
 /** The backend applies the umask, because only it knows whether there is a default ACL instead. */
 const ACL_FLAGS = InitFlag.POSIX_ACL | InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT;
 
-/**
- * What we offer; the guest uses what both have. NO_OPENDIR_SUPPORT is not among it: backends list a directory
- * through its handle, which is what keeps offsets stable and a removed directory readable.
- */
+/** What makes OPEN and OPENDIR needless: what the guest has of a file or a listing is never old. */
+function needlessOpens({ cachePolicy, features, backend }: FuseSession): number {
+  const { keepCache, directIo, cacheDirectory } = cachePolicy;
+  const isPrivate = keepCache && !directIo && !backend.capabilities.changesOutside;
+  const files = isPrivate && !features.openRequests && !features.fileLocks;
+  const directories = isPrivate && cacheDirectory && !features.opendirRequests;
+  return (files ? InitFlag.NO_OPEN_SUPPORT : 0) | (directories ? InitFlag.NO_OPENDIR_SUPPORT : 0);
+}
+
+/** What we offer; the guest uses what both have. */
 function offeredFlags(session: FuseSession): number {
   const { cachePolicy, features } = session;
   const { changesOutside, parents, posixAcl } = session.backend.capabilities;
   const when = (condition: boolean, flags: number): number => (condition ? flags : 0);
   return (
     ALWAYS |
+    needlessOpens(session) |
     when(features.fileLocks, InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS) |
     when(features.readdirplus, InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO) |
     when(changesOutside, InitFlag.AUTO_INVAL_DATA) |
@@ -99,7 +106,12 @@ export function negotiate(session: FuseSession, request: Request): Status {
     return -EPROTO;
   }
   const wanted = request.word(InitIn.FLAGS);
-  const agreed = wanted & offeredFlags(session);
+  let agreed = wanted & offeredFlags(session);
+  if ((agreed & InitFlag.NO_OPEN_SUPPORT) !== 0) {
+    // Nothing would tell of an O_TRUNC: the guest is to send SETATTR.
+    agreed &= ~InitFlag.ATOMIC_O_TRUNC;
+    session.backend.opensUnasked();
+  }
   if (session.features.posixAcl === "always" && (agreed & InitFlag.POSIX_ACL) === 0) {
     session.logger.error("the guest does not support POSIX ACLs, which this share requires");
     return -EPROTO;

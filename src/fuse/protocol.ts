@@ -78,10 +78,14 @@ export const InitFlag = {
   READDIRPLUS_AUTO: 1 << 14,
   ASYNC_DIO: 1 << 15,
   WRITEBACK_CACHE: 1 << 16,
+  /** ENOSYS of OPEN means that files need not be opened. */
+  NO_OPEN_SUPPORT: 1 << 17,
   PARALLEL_DIROPS: 1 << 18,
   POSIX_ACL: 1 << 20,
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
+  /** The same for OPENDIR and directories. */
+  NO_OPENDIR_SUPPORT: 1 << 24,
   SUBMOUNTS: 1 << 27,
   /** Requests say when setuid and setgid are to be cleared. */
   HANDLE_KILLPRIV_V2: 1 << 28,

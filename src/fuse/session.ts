@@ -8,8 +8,10 @@ import { InodeTable } from "../vfs/inode-table.js";
 import { LockTable } from "../vfs/lock-table.js";
 import type { Logger } from "../vfs/logger.js";
 import type { Caller, VfsHandle, VfsNode } from "../vfs/node.js";
+import { DirectoryStreams } from "./directory-streams.js";
 import { DEFAULT_FEATURES, type SessionFeatures } from "./features.js";
 import { LockClient } from "./lock-client.js";
+import { NodeFiles } from "./node-files.js";
 import { OPERATIONS } from "./operations.js";
 import { EntryOut, InitFlag, MAX_TRANSFER_BYTES, Opcode, OpenFlag } from "./protocol.js";
 import { Request } from "./request.js";
@@ -19,6 +21,8 @@ const O_ACCMODE = 3;
 const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_APPEND = 0o2000;
+/** O_CREAT, O_EXCL and O_TRUNC. */
+const CREATION_FLAGS = 0o1300;
 
 /** How long and in what way the guest may cache. */
 export interface CachePolicy {
@@ -72,6 +76,8 @@ export class FuseSession implements EntryReferencer {
   readonly #reported = new Set<number>();
   #inodes: InodeTable;
   #handles = new HandleTable();
+  #nodeFiles: NodeFiles;
+  #directoryStreams: DirectoryStreams;
   /** The guest's locks. */
   readonly lockClient: LockClient;
   /** INIT was answered; until then nothing else is. */
@@ -99,6 +105,8 @@ export class FuseSession implements EntryReferencer {
     this.#root = options.root;
     this.#onForget = options.onForget;
     this.#inodes = this.#createInodeTable();
+    this.#nodeFiles = this.#createNodeFiles();
+    this.#directoryStreams = this.#createDirectoryStreams();
   }
 
   get inodes(): InodeTable {
@@ -122,6 +130,8 @@ export class FuseSession implements EntryReferencer {
   reset(): void {
     this.initialised = false;
     this.agreedFlags = 0;
+    this.#nodeFiles.end();
+    this.#directoryStreams.end();
     const handles = this.#handles;
     const inodes = this.#inodes;
     this.#handles = new HandleTable();
@@ -132,7 +142,19 @@ export class FuseSession implements EntryReferencer {
     const { size } = inodes;
     inodes.clear();
     this.#inodes = this.#createInodeTable();
+    this.#nodeFiles = this.#createNodeFiles();
+    this.#directoryStreams = this.#createDirectoryStreams();
     this.forgotten(size);
+  }
+
+  /** The files of a guest that does not open them, while it does not. */
+  get nodeFiles(): NodeFiles | undefined {
+    return (this.agreedFlags & InitFlag.NO_OPEN_SUPPORT) === 0 ? undefined : this.#nodeFiles;
+  }
+
+  /** The listings of a guest that does not open directories, while it does not. */
+  get directoryStreams(): DirectoryStreams | undefined {
+    return (this.agreedFlags & InitFlag.NO_OPENDIR_SUPPORT) === 0 ? undefined : this.#directoryStreams;
   }
 
   /** The guest has forgotten `count` nodes. */
@@ -147,9 +169,13 @@ export class FuseSession implements EntryReferencer {
 
   /**
    * The flags to open a file with. With writeback the guest's page cache reads what it needs to complete a page,
-   * through any handle, and has added the offset of appended data itself.
+   * through any handle, and has added the offset of appended data itself. What serves all who have opened a file is
+   * as none of them has.
    */
   openFlags(flags: number): number {
+    if (this.nodeFiles !== undefined) {
+      return (flags & CREATION_FLAGS) | O_RDWR;
+    }
     if ((this.agreedFlags & InitFlag.WRITEBACK_CACHE) === 0) {
       return flags;
     }
@@ -256,8 +282,39 @@ export class FuseSession implements EntryReferencer {
   }
 
   #createInodeTable(): InodeTable {
+    const { backend } = this;
+    const close = (node: VfsNode): void => {
+      this.nodeFiles?.forget(node);
+      this.directoryStreams?.forget(node);
+    };
+    const owner = {
+      retain(node: VfsNode): boolean {
+        close(node);
+        return backend.retain(node);
+      },
+      retainLimit: backend.retainLimit,
+      forget(node: VfsNode): void {
+        close(node);
+        backend.forget(node);
+      },
+    };
     // A file handle that a client of the guest's NFS server still has from before must not find another file.
-    return new InodeTable(this.#root, this.backend, randomInt(2 ** 30));
+    return new InodeTable(this.#root, owner, randomInt(2 ** 30));
+  }
+
+  #createNodeFiles(): NodeFiles {
+    const { backend, lane, inodes } = this;
+    return new NodeFiles(
+      backend,
+      lane,
+      this.#handles,
+      (node) => inodes.generationOf(node),
+      (handle) => this.#releaseInBackend(handle, "file"),
+    );
+  }
+
+  #createDirectoryStreams(): DirectoryStreams {
+    return new DirectoryStreams((handle) => this.#releaseInBackend(handle, "directory"));
   }
 
   #dispatch(slot: number): number {

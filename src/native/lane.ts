@@ -33,6 +33,8 @@ export const LaneResult = {
   PENDING: -0x8000_0000,
   /** The chain goes back to the guest without an answer (FORGET). */
   NO_REPLY: -0x7fff_ffff,
+  /** The file of this READ or WRITE was bound just now: native code serves it. */
+  TRANSFER: -0x7fff_fffe,
   /** Added to a length: the body is in guest memory already ({@link Lane.writeBody}). */
   BODY_IN_PLACE: 0x4000_0000,
 } as const;
@@ -84,7 +86,10 @@ export interface QueueStatistics {
   readonly transfers: number;
 }
 
-/** Numbers the guest was given for a handle and its node, and the flags it was opened with. */
+/**
+ * Numbers the guest was given for a handle and its node, and the flags it was opened with. Generation 0 stands for no
+ * number: the guest names the node alone.
+ */
 export interface HandlePlace {
   readonly index: number;
   readonly generation: number;

@@ -93,6 +93,12 @@ export abstract class Backend {
     return 0;
   }
 
+  /**
+   * From now on the guest may have files open of which there is no handle here: the file of a node lives on without a
+   * name until {@link forget}.
+   */
+  opensUnasked(): void {}
+
   /** The guest and the tables no longer know the node. */
   forget(_node: VfsNode): void {}
 

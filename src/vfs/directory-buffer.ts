@@ -122,6 +122,18 @@ export class DirectoryBuffer {
     return true;
   }
 
+  /** Where to go on behind the last entry, in two halves. Only when there is one. */
+  lastOffset(): [low: number, high: number] {
+    const { words } = this;
+    const prefix = this.plus ? ENTRY_BYTES : 0;
+    let word = 0;
+    for (let position = 0; position < this.length; ) {
+      word = (position + prefix) >>> 2;
+      position = (position + prefix + DIRENT_HEADER_BYTES + (words[word + 4] as number) + 7) & ~7;
+    }
+    return [words[word + 2] as number, words[word + 3] as number];
+  }
+
   /** Gives the entry whose record native code has written at byte `position` its node. */
   referenceAt(position: number, node: VfsNode): void {
     this.#referencer.referenceEntry(node, this.words, position >>> 2);

@@ -33,6 +33,10 @@ export abstract class ForwardingBackend extends Backend {
     return this.inner.retainLimit;
   }
 
+  override opensUnasked(): void {
+    this.inner.opensUnasked();
+  }
+
   override forget(node: VfsNode): void {
     this.inner.forget(node);
   }

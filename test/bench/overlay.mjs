@@ -5,7 +5,7 @@
 // vufs-mount and a virtqueue: what that costs is what passthrough takes longer. Needs root and Debian's fuse-overlayfs.
 //
 //   npm run bench -- overlay [--peer PATH] [--rounds 3] [--files 50000] [--large-mib 1024]
-//     [--only "gateway,fuse-overlayfs"]
+//     [--only "gateway,fuse-overlayfs"] [--boot-ms 1500]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -37,6 +37,8 @@ const largeMiB = Number(option("large-mib", "1024"));
 const peer = option("peer", "");
 /** The contenders to run, of those below. */
 const only = option("only", "");
+/** From a server's start to the first request, as long as a guest takes to boot at least. */
+const bootMs = Number(option("boot-ms", "1500"));
 
 /** Its fastest form keeps a descriptor for each file that is known, where as many may be open. */
 const descriptors = Number(/Max open files +\d+ +(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]);
@@ -179,7 +181,11 @@ class Stand {
   /** @param {string} socket @param {string} at */
   async mountShare(socket, at) {
     mkdirSync(at, { recursive: true });
-    await this.serve(join(BENCH, "build/vufs-mount"), ["--threads", "1", socket, at], () => isMounted(at));
+    await this.serve(
+      join(BENCH, "build/vufs-mount"),
+      ["--threads", "1", "--spin-us", "100", socket, at],
+      () => isMounted(at),
+    );
     this.unmountAtEnd(at);
   }
 
@@ -268,6 +274,8 @@ function overlayOptions({ lowers, upper, work }) {
  */
 const contenders = {
   gateway: (stand, place) => mountGateway(stand, place, overlayOptions(place)),
+  "gateway --no-open-requests": (stand, place) =>
+    mountGateway(stand, place, [...overlayOptions(place), "--no-open-requests"]),
   "gateway --volatile": (stand, place) =>
     mountGateway(stand, place, [...overlayOptions(place), "--volatile"]),
   "passthrough of overlayfs": (stand, place) =>
@@ -312,6 +320,7 @@ async function runOnce(name, lowers, directory) {
         mkdirSync(place.upper, { recursive: true });
         mkdirSync(place.work);
         await contenders[name]?.(stand, place);
+        await delay(bootMs);
         spawnSync("sh", ["-c", "ln -sfn $0 $1", place.at, at]);
         spawnSync("sh", ["-c", "sync; echo 3 >/proc/sys/vm/drop_caches"]);
       }

@@ -1,6 +1,7 @@
-import { Slot } from "../../native/lane.js";
+import { LaneResult, Slot } from "../../native/lane.js";
 import { setWords64 } from "../../vfs/attributes.js";
-import { type Awaitable, EFBIG, EINVAL, ENOSYS, EOPNOTSUPP, type Status } from "../../vfs/errno.js";
+import { type Awaitable, EFBIG, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, type Status } from "../../vfs/errno.js";
+import type { VfsHandle } from "../../vfs/node.js";
 import type { Operation } from "../operations.js";
 import {
   EntryOut,
@@ -13,7 +14,7 @@ import {
 } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
-import { BAD_HANDLE, replyCreated, replyOpened, STALE, whenReady } from "./steps.js";
+import { BAD_HANDLE, replyCreated, replyOpened, STALE, whenReady, withFile } from "./steps.js";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -25,8 +26,16 @@ const MAX_SHORT_COPY = 0x7fff_f000n;
 const FOREVER_SEC = 0xffff_ffff;
 /** Bytes of struct fuse_write_in in front of the data. */
 const WRITE_IN_BYTES = 40;
+const O_WRONLY = 1;
+const O_APPEND = 0o2000;
+const O_NOATIME = 0o1000000;
+const O_DSYNC = 0o10000;
+const O_SYNC = 0o4010000;
 
 function open(session: FuseSession, request: Request): Awaitable<Status> {
+  if (session.nodeFiles !== undefined) {
+    return -ENOSYS;
+  }
   const node = session.node(request);
   if (node === undefined) {
     return STALE;
@@ -75,13 +84,28 @@ function beginCreation(session: FuseSession, request: Request): number {
   return session.openFlags(request.word(0));
 }
 
-/** READ of a handle, or of a part of its file, that native code does not serve. */
+/** Whether native code serves READ and WRITE, and not only some of them. */
+function isBound({ boundFile }: VfsHandle): boolean {
+  return boundFile !== undefined && boundFile.kind !== "partial";
+}
+
+/**
+ * READ of a handle, or of a part of its file, that native code does not serve; or of a node whose file is not open yet:
+ * once it is, native code goes on.
+ */
 function read(session: FuseSession, request: Request): Awaitable<Status> {
-  const handle = session.handle(request, 0, "file");
-  const { boundFile } = handle ?? {};
-  if (handle === undefined || (boundFile !== undefined && boundFile.kind !== "partial")) {
-    return BAD_HANDLE;
+  if (session.nodeFiles !== undefined) {
+    return (request.word(8) & O_NOATIME) === 0
+      ? withFile(session, request, 0, false, (file) =>
+          isBound(file) ? LaneResult.TRANSFER : readFrom(session, request, file),
+        )
+      : withOwnFile(session, request, O_NOATIME, (file) => readFrom(session, request, file));
   }
+  const handle = session.handle(request, 0, "file");
+  return handle === undefined || isBound(handle) ? BAD_HANDLE : readFrom(session, request, handle);
+}
+
+function readFrom(session: FuseSession, request: Request, handle: VfsHandle): Awaitable<Status> {
   const size = request.word(4);
   if (size > request.replyCapacity) {
     return -EINVAL;
@@ -97,11 +121,64 @@ function read(session: FuseSession, request: Request): Awaitable<Status> {
  * leaves that to the backend.
  */
 function write(session: FuseSession, request: Request): Awaitable<Status> {
-  const handle = session.handle(request, 0, "file");
   const clearsPrivileges = (request.word(5) & WRITE_KILL_SUIDGID) !== 0;
-  if (handle === undefined || (handle.boundFile !== undefined && !clearsPrivileges)) {
-    return BAD_HANDLE;
+  if (session.nodeFiles !== undefined) {
+    return writeByNode(session, request, clearsPrivileges);
   }
+  const handle = session.handle(request, 0, "file");
+  return handle === undefined || (handle.boundFile !== undefined && !clearsPrivileges)
+    ? BAD_HANDLE
+    : writeTo(session, request, handle, clearsPrivileges);
+}
+
+/** WRITE of a guest that has not opened the file: how it did only shows now. */
+function writeByNode(session: FuseSession, request: Request, clearsPrivileges: boolean): Awaitable<Status> {
+  const flags = request.word(8);
+  const written = withFile(session, request, 0, true, (file) =>
+    isBound(file) && !clearsPrivileges && (flags & O_SYNC) === 0
+      ? LaneResult.TRANSFER
+      : writeTo(session, request, file, clearsPrivileges, flags),
+  );
+  // A file that may only be appended to can be opened for nothing else.
+  return (flags & O_APPEND) === 0
+    ? written
+    : whenReady(written, (status) =>
+        status === -EPERM
+          ? withOwnFile(session, request, O_WRONLY | O_APPEND, (file) =>
+              writeTo(session, request, file, clearsPrivileges, flags),
+            )
+          : status,
+      );
+}
+
+/** Does something with the node's file opened as the one that all others use is not. */
+function withOwnFile(
+  session: FuseSession,
+  request: Request,
+  flags: number,
+  operation: (file: VfsHandle) => Awaitable<Status>,
+): Awaitable<Status> {
+  const { backend } = session;
+  const node = session.node(request);
+  const opened = node === undefined ? STALE : backend.open(request.caller, node, flags);
+  return whenReady(opened, (file) =>
+    typeof file === "number"
+      ? file
+      : whenReady(operation(file), (status) => {
+          const closed = backend.discard(file);
+          return closed instanceof Promise ? closed.then(() => status) : status;
+        }),
+  );
+}
+
+/** @param flags of open(2): O_SYNC and O_DSYNC */
+function writeTo(
+  session: FuseSession,
+  request: Request,
+  handle: VfsHandle,
+  clearsPrivileges: boolean,
+  flags = 0,
+): Awaitable<Status> {
   const offset = request.number64(2);
   if (offset > Number.MAX_SAFE_INTEGER) {
     return offset >= 2 ** 63 ? -EINVAL : -EFBIG;
@@ -113,7 +190,13 @@ function write(session: FuseSession, request: Request): Awaitable<Status> {
     return -EINVAL;
   }
   const written = session.backend.write(request.caller, handle, offset, data.subarray(0, size));
-  return whenReady(written, (count) => (count < 0 ? count : replyCount(session, request, count)));
+  return whenReady(written, (count) => {
+    if (count < 0 || (flags & O_SYNC) === 0) {
+      return count < 0 ? count : replyCount(session, request, count);
+    }
+    const synced = session.backend.fsync(request.caller, handle, (flags & O_SYNC) === O_DSYNC);
+    return whenReady(synced, (status) => (status < 0 ? status : replyCount(session, request, count)));
+  });
 }
 
 /** struct fuse_write_out. */
@@ -124,6 +207,10 @@ function replyCount(session: FuseSession, request: Request, count: number | bigi
 }
 
 function flush(session: FuseSession, request: Request): Awaitable<Status> {
+  if (session.nodeFiles !== undefined) {
+    // Who does not open does not close either.
+    return -ENOSYS;
+  }
   const handle = session.handle(request, 0, "file");
   if (handle === undefined) {
     return BAD_HANDLE;
@@ -138,6 +225,9 @@ function flush(session: FuseSession, request: Request): Awaitable<Status> {
 }
 
 function release(session: FuseSession, request: Request): Status {
+  if (session.nodeFiles !== undefined) {
+    return 0;
+  }
   const handle = session.handle(request, 0, "file");
   if (handle === undefined) {
     return BAD_HANDLE;
@@ -151,39 +241,34 @@ function release(session: FuseSession, request: Request): Status {
 }
 
 function fsync(session: FuseSession, request: Request): Awaitable<Status> {
-  const handle = session.handle(request, 0, "file");
-  if (handle === undefined) {
-    return BAD_HANDLE;
-  }
+  const dataOnly = (request.word(2) & FSYNC_DATA_ONLY) !== 0;
   request.caller.isAlone = session.lane.isAlone();
-  return session.backend.fsync(request.caller, handle, (request.word(2) & FSYNC_DATA_ONLY) !== 0);
+  return withFile(session, request, 0, false, (handle) =>
+    session.backend.fsync(request.caller, handle, dataOnly),
+  );
 }
 
 function fallocate(session: FuseSession, request: Request): Awaitable<Status> {
-  const handle = session.handle(request, 0, "file");
-  if (handle === undefined) {
-    return BAD_HANDLE;
-  }
   const offset = request.bigint64(2);
   const length = request.bigint64(4);
   if (offset > MAX_OFFSET || length === 0n || length > MAX_OFFSET) {
     return -EINVAL;
   }
   request.caller.clearsPrivileges = session.losesPrivileges(request.caller);
-  return session.backend.fallocate(request.caller, handle, request.word(6), offset, length);
+  return withFile(session, request, 0, true, (handle) =>
+    session.backend.fallocate(request.caller, handle, request.word(6), offset, length),
+  );
 }
 
 function lseek(session: FuseSession, request: Request): Awaitable<Status> {
-  const handle = session.handle(request, 0, "file");
-  if (handle === undefined) {
-    return BAD_HANDLE;
-  }
   const whence = request.word(4);
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) {
     return -EINVAL;
   }
-  return whenReady(session.backend.lseek(request.caller, handle, request.bigint64(2), whence), (offset) =>
-    typeof offset === "number" ? offset : replyNumber64(session, request, offset),
+  return withFile(session, request, 0, false, (handle) =>
+    whenReady(session.backend.lseek(request.caller, handle, request.bigint64(2), whence), (offset) =>
+      typeof offset === "number" ? offset : replyNumber64(session, request, offset),
+    ),
   );
 }
 
@@ -202,12 +287,6 @@ function copyFileRangeWith(
   limit: bigint,
   reply: (session: FuseSession, request: Request, count: bigint) => Status,
 ): Awaitable<Status> {
-  const from = session.handle(request, 0, "file");
-  const to = session.handles.get(request.word(6), request.word(7), "file");
-  const target = session.inodes.get(request.word(4), request.word(5));
-  if (from === undefined || to === undefined || to.node !== target) {
-    return BAD_HANDLE;
-  }
   const flags = request.word(12);
   // The guest asks again for the rest.
   const wanted = request.bigint64(10);
@@ -216,15 +295,29 @@ function copyFileRangeWith(
     return -EINVAL;
   }
   request.caller.clearsPrivileges = session.losesPrivileges(request.caller);
-  const copied = session.backend.copyFileRange(
-    request.caller,
-    from,
-    request.bigint64(2),
-    to,
-    request.bigint64(8),
-    length,
+  return withFile(session, request, 0, false, (from) =>
+    withTarget(session, request, (to) => {
+      const [fromOffset, toOffset] = [request.bigint64(2), request.bigint64(8)];
+      const copied = session.backend.copyFileRange(request.caller, from, fromOffset, to, toOffset, length);
+      return whenReady(copied, (count) =>
+        typeof count === "number" ? count : reply(session, request, count),
+      );
+    }),
   );
-  return whenReady(copied, (count) => (typeof count === "number" ? count : reply(session, request, count)));
+}
+
+/** Does something with the file that COPY_FILE_RANGE copies to. */
+function withTarget(
+  session: FuseSession,
+  request: Request,
+  operation: (handle: VfsHandle) => Awaitable<Status>,
+): Awaitable<Status> {
+  const node = session.inodes.get(request.word(4), request.word(5));
+  if (session.nodeFiles !== undefined) {
+    return node === undefined ? STALE : session.nodeFiles.use(request.caller, node, true, operation);
+  }
+  const handle = session.handles.get(request.word(6), request.word(7), "file");
+  return handle === undefined || handle.node !== node ? BAD_HANDLE : operation(handle);
 }
 
 function syncfs(session: FuseSession, request: Request): Awaitable<Status> {

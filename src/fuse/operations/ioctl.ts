@@ -1,10 +1,11 @@
 import { Slot } from "../../native/lane.js";
 import { type Awaitable, EINVAL, ENOSYS, ENOTTY, type Status } from "../../vfs/errno.js";
+import type { VfsHandle } from "../../vfs/node.js";
 import type { Operation } from "../operations.js";
 import { Opcode } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
-import { BAD_HANDLE, whenReady } from "./steps.js";
+import { whenReady, withDirectory, withFile } from "./steps.js";
 
 /** struct fuse_ioctl_in, words. */
 const IoctlIn = { BYTES: 32, FLAGS: 2, COMMAND: 3, IN_SIZE: 6, OUT_SIZE: 7 } as const;
@@ -38,10 +39,14 @@ const COMMANDS: ReadonlyMap<number, Command> = new Map([
 
 function ioctl(session: FuseSession, request: Request): Awaitable<Status> {
   const flags = request.word(IoctlIn.FLAGS);
-  const handle = session.handle(request, 0, (flags & DIRECTORY) !== 0 ? "directory" : "file");
-  if (handle === undefined) {
-    return BAD_HANDLE;
-  }
+  const operation = (handle: VfsHandle): Awaitable<Status> => ioctlOf(session, request, handle);
+  return (flags & DIRECTORY) !== 0
+    ? withDirectory(session, request, operation)
+    : withFile(session, request, 0, false, operation);
+}
+
+function ioctlOf(session: FuseSession, request: Request, handle: VfsHandle): Awaitable<Status> {
+  const flags = request.word(IoctlIn.FLAGS);
   const number = request.word(IoctlIn.COMMAND);
   const command = COMMANDS.get(number);
   if (command === undefined || (flags & UNRESTRICTED) !== 0) {
@@ -66,7 +71,13 @@ function ioctl(session: FuseSession, request: Request): Awaitable<Status> {
     into,
   );
   // ENOSYS would turn ioctl off for the whole mount.
-  return whenReady(done, (status) => (status < 0 ? (status === -ENOSYS ? -ENOTTY : status) : replyBytes));
+  return whenReady(done, (status) => {
+    if (command.outputBytes === 0) {
+      // What a file may be opened for is another question now.
+      session.nodeFiles?.forget(handle.node);
+    }
+    return status < 0 ? (status === -ENOSYS ? -ENOTTY : status) : replyBytes;
+  });
 }
 
 export const IOCTL_OPERATIONS: readonly Operation[] = [

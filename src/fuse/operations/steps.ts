@@ -1,7 +1,7 @@
 import { type Awaitable, EBADF, ESTALE, type Result, type Status } from "../../vfs/errno.js";
 import type { HandleKind } from "../../vfs/handle-table.js";
 import type { VfsHandle, VfsNode } from "../../vfs/node.js";
-import { AttrOut, EntryOut, OPEN_OUT_BYTES } from "../protocol.js";
+import { AttrOut, EntryOut, OPEN_OUT_BYTES, OpenFlag } from "../protocol.js";
 import type { Request } from "../request.js";
 import type { FuseSession } from "../session.js";
 
@@ -16,6 +16,51 @@ export function whenReady<T>(
   finish: (value: T) => Awaitable<Status>,
 ): Awaitable<Status> {
   return result instanceof Promise ? result.then(finish) : finish(result);
+}
+
+/**
+ * Does something with the file that a request is about, by its handle at argument word `index`, or by its node where the
+ * guest does not open files.
+ */
+export function withFile(
+  session: FuseSession,
+  request: Request,
+  index: number,
+  forWriting: boolean,
+  operation: (handle: VfsHandle) => Awaitable<Status>,
+): Awaitable<Status> {
+  const { nodeFiles } = session;
+  if (nodeFiles === undefined) {
+    const handle = session.handle(request, index, "file");
+    return handle === undefined ? BAD_HANDLE : operation(handle);
+  }
+  const node = session.node(request);
+  return node === undefined ? STALE : nodeFiles.use(request.caller, node, forWriting, operation);
+}
+
+/** The same for a directory and the handle at argument word 0. */
+export function withDirectory(
+  session: FuseSession,
+  request: Request,
+  operation: (handle: VfsHandle) => Awaitable<Status>,
+): Awaitable<Status> {
+  if (session.directoryStreams === undefined) {
+    const handle = session.handle(request, 0, "directory");
+    return handle === undefined ? BAD_HANDLE : operation(handle);
+  }
+  const node = session.node(request);
+  if (node === undefined) {
+    return STALE;
+  }
+  const { backend } = session;
+  return whenReady(backend.opendir(request.caller, node, 0), (handle) =>
+    typeof handle === "number"
+      ? handle
+      : whenReady(operation(handle), (status) => {
+          const released = backend.releasedir(handle);
+          return released instanceof Promise ? released.then(() => status) : status;
+        }),
+  );
 }
 
 /** Answers with the entry of the node that an operation found or made (struct fuse_entry_out). */
@@ -70,6 +115,11 @@ export function replyCreated(
       return session.discardHandle(handle, "file");
     }
     const length = session.replyEntry(request, handle.node, inodes);
+    if (session.nodeFiles !== undefined) {
+      session.nodeFiles.created(handle);
+      session.lane.words.set([0, 0, OpenFlag.KEEP_CACHE, 0], request.replyWord + EntryOut.BYTES / 4);
+      return length + OPEN_OUT_BYTES;
+    }
     session.addHandle(handle, "file", openFlags, request.replyWord + EntryOut.BYTES / 4);
     return length + OPEN_OUT_BYTES;
   });

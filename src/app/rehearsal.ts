@@ -1,0 +1,66 @@
+import { OverlayBackend } from "../../backends/overlay/overlay-backend.js";
+import type { CachePolicy } from "../config/cache-policy.js";
+import type { OverlayShareConfig } from "../config/share-config.js";
+import type { SessionFeatures } from "../fuse/features.js";
+import { FuseSession } from "../fuse/session.js";
+import { Lane } from "../native/lane.js";
+import type { Logger } from "../vfs/logger.js";
+import { lowerSource, rehearsalDirectory, upperSource, xattrNamespace } from "./overlay-layers.js";
+import { type Rehearsal, warmUp } from "./warm-up.js";
+
+const SILENT: Logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} };
+
+/** What serves a share, and when to let it. */
+export interface Served {
+  readonly config: OverlayShareConfig;
+  readonly cachePolicy: CachePolicy;
+  readonly features: SessionFeatures;
+  /** How often the guest was answered. */
+  readonly batches: () => number;
+  /** The share is still served. */
+  readonly isServed: () => boolean;
+}
+
+async function start(
+  { config: real, cachePolicy, features }: Served,
+  lowers: readonly string[],
+  upper: string,
+): Promise<Rehearsal> {
+  const config: OverlayShareConfig = { ...real, lower: [...lowers], upper, work: `${upper}.work` };
+  const layers = {
+    lowers: config.lower.map((path) => lowerSource(path, config, SILENT)),
+    upper: upperSource(upper, config, SILENT),
+  };
+  const backend = new OverlayBackend({
+    ...layers,
+    xattrNamespace: xattrNamespace(config.overlayXattr),
+    redirectDir: config.redirectDir === "on",
+    metacopy: config.metacopy === "on",
+    // Nothing of it is worth waiting for a disk.
+    isVolatile: true,
+  });
+  const root = await backend.start();
+  const lane = new Lane({ spinUs: 0, ioThreads: config.threadPoolSize });
+  const session = new FuseSession({ lane, backend, root, cachePolicy, features, logger: SILENT });
+  return {
+    lane,
+    session,
+    async end() {
+      session.reset();
+      lane.close();
+      // The overlay's own stop would synchronise the disk.
+      for (const { backend: layer } of [layers.upper, ...layers.lowers]) {
+        await layer.stop();
+      }
+    },
+  };
+}
+
+/** See {@link warmUp}: of an overlay with an upper layer on the host, in whose work directory it takes place. */
+export async function rehearse(served: Served): Promise<void> {
+  const directory = rehearsalDirectory(served.config);
+  if (directory !== undefined) {
+    const { batches, isServed } = served;
+    await warmUp(directory, (lowers, upper) => start(served, lowers, upper), batches, isServed);
+  }
+}

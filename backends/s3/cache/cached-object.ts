@@ -1,4 +1,6 @@
 import { readSync } from "node:fs";
+import { crc32c } from "../../../src/native/checksum.js";
+import { emptyRange } from "../../../src/native/http-connection.js";
 import { posix } from "../../../src/native/posix.js";
 import { type ObjectStore, StoreError } from "../store/object-store.js";
 import type { BlockMap } from "./block-map.js";
@@ -22,8 +24,6 @@ const MISSES_OF_REGION = 3;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
 const PUNCH_AND_KEEP_SIZE = 3;
-/** Writing less than this to the cache file does not go to the pool, unless that would have to wait for other writes. */
-const WRITE_NOW_BYTES = 256 * 1024;
 /** What came is written down for a process to come so long afterwards, or when nothing else is on its way. */
 const SAVE_AFTER_MS = 1000;
 
@@ -36,6 +36,15 @@ export interface Arrival {
 }
 
 let arrivals = 0;
+
+/** The checksum of each block. */
+function sumsOf(bytes: Uint8Array, blockBytes: number): number[] {
+  const sums: number[] = [];
+  for (let at = 0; at < bytes.length; at += blockBytes) {
+    sums.push(crc32c(bytes.subarray(at, at + blockBytes), 0));
+  }
+  return sums;
+}
 
 /** A version of an object whose blocks are fetched into a cache file as they are wanted. */
 export class CachedObject {
@@ -56,7 +65,6 @@ export class CachedObject {
   readonly #wholeRegions = new Set<number>();
   /** What was fetched, in the order in which it came. */
   readonly #came: Arrival[] = [];
-  #writing = 0;
   /** Holes that are being punched. */
   #punching: Promise<unknown> | undefined;
   #saving: NodeJS.Timeout | undefined;
@@ -122,7 +130,7 @@ export class CachedObject {
   }
 
   #saveLater(): void {
-    if (this.#writing === 0 && this.#fetching.size === 0) {
+    if (this.#fetching.size === 0) {
       this.#save();
     } else {
       this.#saving ??= setTimeout(() => this.#save(), SAVE_AFTER_MS).unref();
@@ -201,7 +209,7 @@ export class CachedObject {
       if (this.#closed || count !== bytes.length || !this.has(offset, bytes.length)) {
         return;
       }
-      this.map.add(offset / blockBytes, bytes);
+      this.map.add(offset / blockBytes, sumsOf(bytes, blockBytes));
     }
     this.#save();
   }
@@ -272,16 +280,18 @@ export class CachedObject {
     const length = Math.min(end * this.map.blockBytes, this.map.size) - offset;
     await this.#budget.take(length);
     try {
-      const bytes = Buffer.allocUnsafeSlow(length);
+      // A hole that comes after the bytes would take them away again.
+      await this.#punching;
+      this.#checkOpen();
+      const range = emptyRange(this.fd, offset, length, this.map.blockBytes);
       const { key, etag, versionId } = this.version;
       const options = { ifMatch: etag, ...(versionId !== undefined && { versionId }) };
-      const result = await this.#store.read(key, offset, bytes, options);
+      const result = await this.#store.readToFile(key, offset, range, options);
       if (result.length !== length) {
         throw new StoreError("io", `${key}: ${result.length} instead of ${length} bytes at ${offset}`);
       }
-      await this.#write(bytes, offset);
       this.#checkOpen();
-      this.map.add(first, bytes);
+      this.map.add(first, range.progress.subarray(1));
       this.#came.push({ first, count: end - first, sequence: ++arrivals });
       this.#arrived(this, length);
     } finally {
@@ -293,26 +303,6 @@ export class CachedObject {
   #checkOpen(): void {
     if (this.#closed) {
       throw new StoreError("io", `${this.version.key}: the cache is closed`);
-    }
-  }
-
-  async #writeSlowly(bytes: Uint8Array, offset: number): Promise<number> {
-    this.#writing++;
-    try {
-      return await posix.writeSlowly(this.fd, bytes, offset, 0);
-    } finally {
-      this.#writing--;
-    }
-  }
-
-  async #write(bytes: Uint8Array, offset: number): Promise<void> {
-    // A hole that comes after the bytes would take them away again.
-    await this.#punching;
-    this.#checkOpen();
-    const isNow = this.#writing === 0 && bytes.length <= WRITE_NOW_BYTES;
-    const written = isNow ? posix.write(this.fd, bytes, offset, 0) : await this.#writeSlowly(bytes, offset);
-    if (written !== bytes.length) {
-      throw new StoreError("io", `the disk cache takes no data: error ${written < 0 ? -written : 28}`);
     }
   }
 }

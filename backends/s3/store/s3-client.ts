@@ -3,13 +3,14 @@ import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { CredentialSource } from "./credentials.js";
+import { DirectTransport } from "./direct-transport.js";
 import type { Endpoint } from "./endpoint.js";
 import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure } from "./failure.js";
 import { FairQueue } from "./fair-queue.js";
 import { HedgedExchange, HedgePolicy } from "./hedge.js";
 import { type RequestClass, StoreError } from "./object-store.js";
 import { type Credentials, Signer } from "./signer.js";
-import { type BodyReceiver, type Exchange, type HttpReply, Transport } from "./transport.js";
+import { type HttpReply, type Receive, type RunningExchange, Transport } from "./transport.js";
 import { encodeKey, encodeQuery } from "./uri.js";
 
 export interface ClientOptions {
@@ -33,7 +34,9 @@ export interface S3Request {
   /** Names in lower case and values in turn; asked before every attempt. */
   readonly headers?: () => string[];
   readonly body?: Uint8Array;
-  readonly receive?: (status: number, headers: IncomingHttpHeaders) => BodyReceiver | undefined;
+  readonly receive?: Receive;
+  /** Goes over connections that native code receives from, where {@link S3Client.isDirect}; without a body. */
+  readonly direct?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** May be asked twice at the same time when it is slow; needs `receive`. */
   readonly hedged?: boolean;
@@ -102,6 +105,10 @@ export class S3Client {
   readonly endpoint: Endpoint;
   readonly #options: ClientOptions;
   readonly #transport: Transport;
+  /** Undefined with TLS, which native code does not speak. */
+  readonly #direct: DirectTransport | undefined;
+  /** Whether bodies can be received into files; not where the server's ways need JavaScript to receive. */
+  isDirect: boolean;
   readonly #signer: Signer;
   readonly #queue: FairQueue;
   readonly #hedging = new HedgePolicy();
@@ -118,6 +125,8 @@ export class S3Client {
       connections: concurrency + SPARE_CONNECTIONS,
       connectTimeoutMs: options.timeoutMs,
     });
+    this.isDirect = endpoint.origin.startsWith("http:");
+    this.#direct = this.isDirect ? new DirectTransport(endpoint.origin) : undefined;
   }
 
   get bucket(): string {
@@ -170,6 +179,7 @@ export class S3Client {
 
   async close(): Promise<void> {
     this.#closing.abort(new StoreError("io", "the store is closed"));
+    this.#direct?.close();
     await this.#transport.close();
   }
 
@@ -259,7 +269,7 @@ export class S3Client {
     request: S3Request,
     { path, query }: { path: string; query: string },
     credentials: Credentials | undefined,
-  ): Exchange | HedgedExchange {
+  ): RunningExchange {
     const { method, body, receive, hedged } = request;
     const sendBytes = body?.length ?? 0;
     const timeoutMs =
@@ -268,7 +278,8 @@ export class S3Client {
       this.counts[request.class]++;
       const headers = this.#sign(request, path, query, credentials);
       const target = query === "" ? path : `${path}?${query}`;
-      return this.#transport.send({
+      const isDirect = request.direct === true && this.isDirect;
+      return ((isDirect ? this.#direct : undefined) ?? this.#transport).send({
         ...{ method, path: target, headers, timeoutMs, receive: receiver },
         ...(body !== undefined && { body }),
       });

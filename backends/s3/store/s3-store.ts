@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { FileRange } from "../../../src/native/http-connection.js";
 import { attributeHeaders } from "./attributes.js";
 import { CHECKSUM_ALGORITHM, CHECKSUM_HEADER, checksumOf } from "./checksum.js";
 import { codeOf, type ReplyFailure, toStoreError } from "./failure.js";
@@ -22,7 +23,7 @@ import {
   type UploadedPart,
 } from "./object-store.js";
 import { probe, probeReading } from "./probe.js";
-import { readObject } from "./reading.js";
+import { readObject, readObjectToFile } from "./reading.js";
 import * as replies from "./replies.js";
 import type { S3Client, S3Reply, S3Request } from "./s3-client.js";
 import { encodeKey, encodeValue } from "./uri.js";
@@ -69,6 +70,10 @@ export class S3Store implements ObjectStore {
 
   read(key: string, offset: number, into: Uint8Array, options: ReadOptions = {}): Promise<ReadResult> {
     return readObject(this.#client, key, offset, into, options);
+  }
+
+  readToFile(key: string, offset: number, into: FileRange, options: ReadOptions = {}): Promise<ReadResult> {
+    return readObjectToFile(this.#client, key, offset, into, options);
   }
 
   async list(options: ListOptions): Promise<ListPage> {

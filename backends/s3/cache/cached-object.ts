@@ -278,7 +278,8 @@ export class CachedObject {
   async #fetchBlocks(first: number, end: number): Promise<void> {
     const offset = first * this.map.blockBytes;
     const length = Math.min(end * this.map.blockBytes, this.map.size) - offset;
-    await this.#budget.take(length);
+    const held = this.#store.heldBytes(length);
+    await this.#budget.take(held);
     try {
       // A hole that comes after the bytes would take them away again.
       await this.#punching;
@@ -295,7 +296,7 @@ export class CachedObject {
       this.#came.push({ first, count: end - first, sequence: ++arrivals });
       this.#arrived(this, length);
     } finally {
-      this.#budget.give(length);
+      this.#budget.give(held);
     }
   }
 

@@ -26,6 +26,9 @@ export interface ObjectStore {
   /** The same with a file in place of memory. `whole` is not for it: a range has no checksum to be checked. */
   readToFile(key: string, offset: number, into: FileRange, options?: ReadOptions): Promise<ReadResult>;
 
+  /** Memory that {@link readToFile} takes for so many bytes, until it has them. */
+  heldBytes(length: number): number;
+
   /** An object's tags as {@link ObjectAttributes.tagging} has them; `head` says whether there are any. */
   readTags(key: string, options?: HeadOptions): Promise<string>;
 

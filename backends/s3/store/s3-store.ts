@@ -30,6 +30,8 @@ import { encodeKey, encodeValue } from "./uri.js";
 import { escapeXml } from "./xml.js";
 
 const MAX_LIST_KEYS = "1000";
+/** Of a body that native code moves into a file: a piece of it, and what came with the head. */
+const DIRECT_BYTES = 96 * 1024;
 /** What XML cannot say: such keys are removed one by one. */
 const NOT_IN_XML = /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 
@@ -74,6 +76,10 @@ export class S3Store implements ObjectStore {
 
   readToFile(key: string, offset: number, into: FileRange, options: ReadOptions = {}): Promise<ReadResult> {
     return readObjectToFile(this.#client, key, offset, into, options);
+  }
+
+  heldBytes(length: number): number {
+    return this.#client.isDirect ? Math.min(length, DIRECT_BYTES) : length;
   }
 
   async list(options: ListOptions): Promise<ListPage> {

@@ -103,8 +103,7 @@ bool HttpConnection::IsIdle() const noexcept {
 
 int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) {
   if (address.length == 0) return EINVAL;
-  UniqueFd opened(
-      socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  UniqueFd opened(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!opened.valid()) return errno;
   const int on = 1;
   setsockopt(opened.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -224,8 +223,7 @@ int HttpConnection::Wait(short events, milliseconds timeout) const noexcept {
   const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     if (shut_.load() || stopping_.load()) return ECANCELED;
-    const auto left =
-        std::chrono::ceil<milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<milliseconds>(end - std::chrono::steady_clock::now());
     if (left <= milliseconds::zero()) return ETIMEDOUT;
     pollfd waiting{.fd = fd_.get(), .events = events, .revents = 0};
     const int ready = poll(&waiting, 1, static_cast<int>(std::min(left, kSlice).count()));

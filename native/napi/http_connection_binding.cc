@@ -177,11 +177,11 @@ napi_value ReceiveToFile(napi_env env, napi_callback_info info) {
   if (count <= box->connection->buffered()) {
     return Rejected(env, box->connection->ReceiveToFile(to.range, count, timeout));
   }
-  return SubmitWork(env, box->pool,
-                    [connection = box->connection, to = std::move(to), count,
-                     timeout]() noexcept -> int64_t {
-                      return connection->ReceiveToFile(to.range, count, timeout);
-                    });
+  return SubmitWork(
+      env, box->pool,
+      [connection = box->connection, to = std::move(to), count, timeout]() noexcept -> int64_t {
+        return connection->ReceiveToFile(to.range, count, timeout);
+      });
 }
 
 // receive(connection, into, timeoutMs): 0 or an errno

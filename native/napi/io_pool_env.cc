@@ -20,8 +20,7 @@ using Pools = std::unordered_map<napi_env, std::unique_ptr<class EnvPool>>;
 class EnvPool final : public IoPoolHost {
  public:
   // `home` is where it is kept, until the environment ends.
-  EnvPool(napi_env env, Pools& home, int threads)
-      : env_(env), home_(home), pool_(*this, threads) {
+  EnvPool(napi_env env, Pools& home, int threads) : env_(env), home_(home), pool_(*this, threads) {
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env, &loop);
     uv_async_init(loop, &async_,
@@ -105,9 +104,7 @@ IoPool& FindOrMake(napi_env env, Pools& pools, int threads) {
 
 }  // namespace
 
-IoPool& IoPool::ForEnv(napi_env env) {
-  return FindOrMake(env, registry().files, kDefaultThreads);
-}
+IoPool& IoPool::ForEnv(napi_env env) { return FindOrMake(env, registry().files, kDefaultThreads); }
 
 IoPool& IoPool::ForNetwork(napi_env env) {
   return FindOrMake(env, registry().network, kNetworkThreads);

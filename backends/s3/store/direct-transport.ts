@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { getSystemErrorName } from "node:util";
-import { HttpConnection } from "../../../src/native/http-connection.js";
+import { type FileRange, HttpConnection } from "../../../src/native/http-connection.js";
 import { bodyLength, formatRequest, parseReplyHead, type ReplyHead } from "./http-head.js";
 import { StoreError } from "./object-store.js";
 import type { HttpReply, HttpRequest, RunningExchange } from "./transport.js";
@@ -12,13 +12,6 @@ const MAX_COLLECTED_BYTES = 2 ** 20;
 const IDLE_MS = 20_000;
 /** Another address of the server may do better. */
 const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ETIMEDOUT"]);
-
-/** The length of a reply's body is not announced: native code cannot receive it, another transport can. */
-export class UnannouncedLength extends StoreError {
-  constructor(status: number) {
-    super("io", `HTTP ${status} does not say how long its body is`, status);
-  }
-}
 
 function errorOf(errno: number, doing: string): Error {
   const code = getSystemErrorName(-errno);
@@ -51,6 +44,8 @@ class DirectExchange implements RunningExchange {
   readonly #request: HttpRequest;
   #connection: Connection | undefined;
   #abortReason: unknown;
+  /** Something is left on the connection. */
+  #isLast = false;
 
   constructor(transport: DirectTransport, request: HttpRequest) {
     this.#transport = transport;
@@ -68,7 +63,7 @@ class DirectExchange implements RunningExchange {
       const head = await this.#exchange();
       const reply = await this.#receive(head);
       this.#checkGoesOn();
-      if (head.keepsAlive) this.#transport.keep(this.#connection as Connection);
+      if (head.keepsAlive && !this.#isLast) this.#transport.keep(this.#connection as Connection);
       else this.#connection?.native.close();
       return reply;
     } catch (error) {
@@ -103,11 +98,12 @@ class DirectExchange implements RunningExchange {
     const { method, timeoutMs, receive } = this.#request;
     const { status, headers } = head;
     this.#checkGoesOn();
-    const length = bodyLength(method, head);
-    if (status < 200 || length === undefined) throw new UnannouncedLength(status);
+    if (status < 200) throw new Error(`HTTP ${status} that nobody asked for`);
     const { native } = this.#connection as Connection;
     const sink = receive?.(status, headers);
     if (typeof sink === "function") throw new Error("a body that JavaScript receives");
+    const length = bodyLength(method, head);
+    if (length === undefined) return this.#doWithout(head, sink);
     if (sink !== undefined) {
       const result = await native.receiveToFile(sink, length, timeoutMs);
       if (result < 0) throw new StoreError("io", `the disk cache takes no data: error ${-result}`);
@@ -119,6 +115,13 @@ class DirectExchange implements RunningExchange {
     const result = length === 0 ? 0 : await native.receive(body, timeoutMs);
     if (result !== 0) throw errorOf(result, "receiving");
     return { status, headers, body };
+  }
+
+  /** A body that does not say how long it is. Of an error document the status tells enough. */
+  #doWithout({ status, headers }: ReplyHead, sink: FileRange | undefined): HttpReply {
+    if (sink !== undefined) throw new Error("a body of unknown length");
+    this.#isLast = true;
+    return { status, headers, body: Buffer.alloc(0) };
   }
 }
 

@@ -4,7 +4,6 @@ import type { FileRange } from "../../../src/native/http-connection.js";
 import { posix } from "../../../src/native/posix.js";
 import { headerText } from "./attributes.js";
 import { checkOf, type RunningChecksum } from "./checksum.js";
-import { UnannouncedLength } from "./direct-transport.js";
 import { toStoreError } from "./failure.js";
 import { type ReadOptions, type ReadResult, StoreError } from "./object-store.js";
 import type { S3Client, S3Request } from "./s3-client.js";
@@ -195,15 +194,7 @@ export async function readObjectToFile(
   into: FileRange,
   options: ReadOptions,
 ): Promise<ReadResult> {
-  if (client.isDirect) {
-    try {
-      return await read(client, new Reading(key, offset, new FileDestination(into), options));
-    } catch (error) {
-      if (!(error instanceof UnannouncedLength)) throw error;
-      // An error document may be like that where objects are not.
-      client.isDirect = (error.status ?? 0) >= 300;
-    }
-  }
+  if (client.isDirect) return read(client, new Reading(key, offset, new FileDestination(into), options));
   const bytes = Buffer.allocUnsafeSlow(into.length);
   const result = await readObject(client, key, offset, bytes, options);
   await fill(into, bytes.subarray(0, result.length));

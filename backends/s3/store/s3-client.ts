@@ -23,6 +23,8 @@ export interface ClientOptions {
   readonly deadlineMs: number;
   /** For the first byte of an answer, and between two pieces of it. */
   readonly timeoutMs: number;
+  /** Native code receives what goes into files; not with TLS, which it does not speak. */
+  readonly direct: boolean;
 }
 
 export interface S3Request {
@@ -105,10 +107,7 @@ export class S3Client {
   readonly endpoint: Endpoint;
   readonly #options: ClientOptions;
   readonly #transport: Transport;
-  /** Undefined with TLS, which native code does not speak. */
   readonly #direct: DirectTransport | undefined;
-  /** Whether bodies can be received into files; not where the server's ways need JavaScript to receive. */
-  isDirect: boolean;
   readonly #signer: Signer;
   readonly #queue: FairQueue;
   readonly #hedging = new HedgePolicy();
@@ -125,8 +124,12 @@ export class S3Client {
       connections: concurrency + SPARE_CONNECTIONS,
       connectTimeoutMs: options.timeoutMs,
     });
-    this.isDirect = endpoint.origin.startsWith("http:");
-    this.#direct = this.isDirect ? new DirectTransport(endpoint.origin) : undefined;
+    this.#direct = options.direct ? new DirectTransport(endpoint.origin) : undefined;
+  }
+
+  /** Bodies can be received into files without coming into JavaScript. */
+  get isDirect(): boolean {
+    return this.#direct !== undefined;
   }
 
   get bucket(): string {
@@ -278,8 +281,8 @@ export class S3Client {
       this.counts[request.class]++;
       const headers = this.#sign(request, path, query, credentials);
       const target = query === "" ? path : `${path}?${query}`;
-      const isDirect = request.direct === true && this.isDirect;
-      return ((isDirect ? this.#direct : undefined) ?? this.#transport).send({
+      const direct = request.direct === true ? this.#direct : undefined;
+      return (direct ?? this.#transport).send({
         ...{ method, path: target, headers, timeoutMs, receive: receiver },
         ...(body !== undefined && { body }),
       });

@@ -24,12 +24,7 @@ export function formatRequest(method: string, path: string, headers: readonly st
   return `${head}\r\n`;
 }
 
-/** The text of bytes that came as latin1, as undici has them: most headers are ASCII, and metadata may be UTF-8. */
-function decodeValue(value: string): string {
-  return /[\x80-\xff]/.test(value) ? Buffer.from(value, "latin1").toString() : value;
-}
-
-/** Takes the head of a reply apart, without the empty line at its end. Throws where it is none of HTTP/1. */
+/** Takes the head of a reply apart, without the empty line at its end. Values stay latin1. Throws where it is none of HTTP/1. */
 export function parseReplyHead(text: string): ReplyHead {
   const lines = text.split("\r\n");
   const [, minor, status] = STATUS_LINE.exec(lines[0] ?? "") ?? [];
@@ -41,7 +36,7 @@ export function parseReplyHead(text: string): ReplyHead {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(0, colon)).toLowerCase();
     if (!NAME.test(name) || BREAKS.test(line)) throw new Error("the reply has a header that is none");
-    const value = decodeValue(line.slice(colon + 1).trim());
+    const value = line.slice(colon + 1).trim();
     const before = headers[name];
     headers[name] = before === undefined ? value : [before, value].flat();
   }

@@ -60,7 +60,9 @@ export class S3Store implements ObjectStore {
 
   async head(key: string, { versionId, signal }: HeadOptions = {}): Promise<ObjectInfo> {
     const query = { versionId };
-    const { headers } = await this.#succeed({ class: "head", method: "HEAD", key, query, signal });
+    const { headers } = await this.#succeed({
+      ...{ class: "head", method: "HEAD", key, query, signal, direct: true },
+    });
     return replies.readObjectInfo(key, headers);
   }
 

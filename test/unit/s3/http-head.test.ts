@@ -23,9 +23,10 @@ describe("the head of a reply", () => {
     expect(bodyLength("HEAD", head)).toBe(0);
   });
 
-  it("has metadata in UTF-8", () => {
+  it("keeps the bytes of values", () => {
     const wire = Buffer.from("HTTP/1.1 200 OK\r\nx-amz-meta-a: grün").toString("latin1");
-    expect(parseReplyHead(wire).headers["x-amz-meta-a"]).toBe("grün");
+    const { headers } = parseReplyHead(wire);
+    expect(Buffer.from(String(headers["x-amz-meta-a"]), "latin1").toString()).toBe("grün");
   });
 
   it.each([

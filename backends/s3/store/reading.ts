@@ -195,10 +195,11 @@ export async function readObjectToFile(
   options: ReadOptions,
 ): Promise<ReadResult> {
   if (client.isDirect) return read(client, new Reading(key, offset, new FileDestination(into), options));
-  const bytes = Buffer.allocUnsafeSlow(into.length);
-  const result = await readObject(client, key, offset, bytes, options);
-  await fill(into, bytes.subarray(0, result.length));
-  return result;
+  return client.partBuffers.run(into.length, async (bytes) => {
+    const result = await readObject(client, key, offset, bytes, options);
+    await fill(into, bytes.subarray(0, result.length));
+    return result;
+  });
 }
 
 /** Puts the bytes of a range where native code would have put them. */

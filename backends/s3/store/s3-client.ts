@@ -9,6 +9,7 @@ import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure
 import { FairQueue } from "./fair-queue.js";
 import { HedgedExchange, HedgePolicy } from "./hedge.js";
 import { type RequestClass, StoreError } from "./object-store.js";
+import { PartBuffers } from "./part-buffers.js";
 import { type Credentials, Signer } from "./signer.js";
 import { type HttpReply, type Receive, type RunningExchange, Transport } from "./transport.js";
 import { encodeKey, encodeQuery } from "./uri.js";
@@ -105,6 +106,8 @@ export class S3Client {
     ...{ other: 0, retries: 0, hedges: 0 },
   };
   readonly endpoint: Endpoint;
+  /** For what is not direct. */
+  readonly partBuffers = new PartBuffers();
   readonly #options: ClientOptions;
   readonly #transport: Transport;
   readonly #direct: DirectTransport | undefined;

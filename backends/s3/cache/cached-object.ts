@@ -48,7 +48,7 @@ function sumsOf(bytes: Uint8Array, blockBytes: number): number[] {
 
 /** A version of an object whose blocks are fetched into a cache file as they are wanted. */
 export class CachedObject {
-  readonly version: ObjectVersion;
+  #version: ObjectVersion;
   readonly map: BlockMap;
   readonly path: string;
   readonly fd: number;
@@ -78,13 +78,24 @@ export class CachedObject {
     budget: MemoryBudget,
     arrived: (object: CachedObject, bytes: number) => void,
   ) {
-    this.version = version;
+    this.#version = version;
     this.map = map;
     this.path = file.path;
     this.fd = file.fd;
     this.#store = store;
     this.#budget = budget;
     this.#arrived = arrived;
+  }
+
+  get version(): ObjectVersion {
+    return this.#version;
+  }
+
+  /** Fetches this version from now on, whatever becomes of the key; it has the same bytes. */
+  keepTo(version: ObjectVersion): void {
+    if (version.versionId !== undefined) {
+      this.#version = version;
+    }
   }
 
   /** What came first of what this process fetched and is still there. */

@@ -122,6 +122,7 @@ export class ObjectCache {
     }
     this.#idle.delete(path);
     object.users++;
+    object.keepTo(version);
     return object;
   }
 
@@ -142,10 +143,9 @@ export class ObjectCache {
     this.#open.clear();
   }
 
-  #pathOf({ key, etag, versionId }: ObjectVersion): string {
-    const digest = createHash("sha256")
-      .update(`${this.#bucket}\0${key}\0${etag}\0${versionId ?? ""}`)
-      .digest("hex");
+  /** Versions with the same ETag have the same bytes, and of a listed object only that is known. */
+  #pathOf({ key, etag }: ObjectVersion): string {
+    const digest = createHash("sha256").update(`${this.#bucket}\0${key}\0${etag}`).digest("hex");
     return join(this.#directory, digest.slice(0, 2), digest.slice(2, 48));
   }
 

@@ -129,6 +129,31 @@ describe("a reader", () => {
     cache.close();
   });
 
+  it.each([
+    [true, 4096 * MIB],
+    [false, 1024 * MIB],
+  ])(
+    "here and there for long enough gets all of it (%s), where it is a quarter of %d bytes at most",
+    async (all, limit) => {
+      const size = 512 * MIB;
+      server.bucket("bucket").addSynthetic(["big"], { size });
+      const { key, etag } = await store.head("big");
+      const cache = openCache(limit);
+      const object = cache.open({ key, etag, size });
+      const ahead = new ReadAhead(object, BUDGET);
+      for (let i = 0; i < 20; i++) {
+        const offset = ((i * 11) % 64) * 8 * MIB;
+        ahead.advance(offset, BLOCK, BUDGET);
+        await object.wait(offset, BLOCK);
+      }
+      await expect.poll(() => object.busy, { timeout: 30_000 }).toBe(false);
+      expect(object.has(0, size)).toBe(all);
+      const fetched = ranges.reduce((sum, [, length]) => sum + length, 0);
+      expect(fetched).toBeLessThan(all ? size * 1.1 : 20 * MIB);
+      cache.close();
+    },
+  );
+
   it("fetches neighbours that are missing together, across a few that are there", async () => {
     const cache = openCache();
     const object = cache.open(version);

@@ -21,6 +21,12 @@ export const MIN_PART_BYTES = 2 ** 20;
 /** Where a reader goes here and there, so many misses of a region take about as long as fetching the rest of it. */
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
+/** What comes over all connections in about the time of a miss. */
+const BYTES_OF_MISS = 32 * 2 ** 20;
+/** Who reads so often here and there is expected to go on. */
+const LEAST_MISSES = 16;
+/** Regions that are fetched side by side when all of an object is. */
+const MOST_REGIONS_AT_ONCE = 16;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
 const PUNCH_AND_KEEP_SIZE = 3;
@@ -61,6 +67,9 @@ export class CachedObject {
   /** How often readers that go here and there missed a block, by region and in all. */
   readonly #misses = new Map<number, number>();
   #missed = 0;
+  /** All of the object may be fetched for them: it is a small part of what the cache may have. */
+  mayBeSwept = false;
+  #isSwept = false;
   /** Regions that were fetched for them. */
   readonly #wholeRegions = new Set<number>();
   /** What was fetched, in the order in which it came. */
@@ -165,22 +174,53 @@ export class CachedObject {
   }
 
   /**
-   * Notes a miss out of order. @returns the region around it, when fetching all of that pays by now: it was missed
-   * several times, or a reader who will read as often again as so far is likely to come back to it.
+   * Notes a miss out of order. Who has waited for as long as it takes to fetch the whole object gets that fetched.
+   * @returns the region around it, when fetching that pays by now: it was missed several times, or a reader who will
+   * read as often again as so far is likely to come back to it.
    */
   missed(offset: number): { readonly offset: number; readonly length: number } | undefined {
     const region = Math.floor(offset / REGION_BYTES);
     const misses = (this.#misses.get(region) ?? 0) + 1;
     this.#misses.set(region, misses);
     this.#missed++;
+    const paysOff = this.#missed >= LEAST_MISSES && this.#missed * BYTES_OF_MISS >= this.map.size;
+    if (paysOff && this.mayBeSwept) {
+      void this.#sweep(region);
+    }
     // As many reads as so far would come back to every other region.
     const comesBack = this.#missed * REGION_BYTES * 2 >= this.map.size;
-    if ((misses < MISSES_OF_REGION && !comesBack) || this.#wholeRegions.has(region)) {
+    if ((misses < MISSES_OF_REGION && !comesBack) || this.#isSwept || this.#wholeRegions.has(region)) {
       return undefined;
     }
     this.#wholeRegions.add(region);
-    const start = region * REGION_BYTES;
-    return { offset: start, length: Math.min(REGION_BYTES, this.map.size - start) };
+    return this.#rangeOf(region);
+  }
+
+  #rangeOf(region: number): { readonly offset: number; readonly length: number } {
+    const offset = region * REGION_BYTES;
+    return { offset, length: Math.min(REGION_BYTES, this.map.size - offset) };
+  }
+
+  /** Fetches all regions once, from this one on, for as long as somebody reads the object. */
+  async #sweep(first: number): Promise<void> {
+    if (this.#isSwept) {
+      return;
+    }
+    this.#isSwept = true;
+    const regions = Math.ceil(this.map.size / REGION_BYTES);
+    let done = 0;
+    const fetchOnes = async () => {
+      while (done < regions && this.users > 0 && !this.#closed) {
+        const { offset, length } = this.#rangeOf((first + done++) % regions);
+        await this.wait(offset, length);
+      }
+    };
+    // Half of the memory is for what readers wait for.
+    const fitting = Math.floor(this.#budget.limitBytes / 2 / this.#store.heldBytes(REGION_BYTES));
+    const count = Math.max(1, Math.min(MOST_REGIONS_AT_ONCE, fitting));
+    // A failure is told to whoever misses what has not come.
+    await Promise.allSettled(Array.from({ length: count }, fetchOnes));
+    this.#isSwept = done >= regions;
   }
 
   /** Begins to fetch what is missing of a range and not on its way, in parts of so many bytes at most. */

@@ -15,6 +15,8 @@ const FREE_PART = 0.05;
 const CHECK_BYTES = 64 * 2 ** 20;
 /** Objects nobody reads keep their descriptors, up to this many. */
 const IDLE_DESCRIPTORS = 256;
+/** Larger objects than this part of the cache are not fetched as a whole for who reads here and there. */
+const SWEPT_PART = 0.25;
 /** What a file takes besides its data: header and block table. */
 const OVERHEAD_BYTES = 8192;
 
@@ -155,7 +157,9 @@ export class ObjectCache {
     const now = Date.now() / 1000;
     futimesSync(fd, now, now);
     const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size);
-    return new CachedObject(version, map, { path, fd }, this.#store, this.budget, this.#arrived);
+    const object = new CachedObject(version, map, { path, fd }, this.#store, this.budget, this.#arrived);
+    object.mayBeSwept = version.size <= this.#residents.limitBytes * SWEPT_PART;
+    return object;
   }
 
   /** Bytes have come into a file. */

@@ -23,6 +23,7 @@
       "sources": [
         "native/napi/addon.cc",
         "native/io/crc.cc",
+        "native/io/http_connection.cc",
         "native/io/page_allocator.cc",
         "native/io/extent_map.cc",
         "native/io/arena_space.cc",
@@ -42,6 +43,7 @@
         "native/io/partial_file.cc",
         "native/napi/arena_binding.cc",
         "native/napi/checksum_binding.cc",
+        "native/napi/http_connection_binding.cc",
         "native/napi/lane_binding.cc",
         "native/napi/partial_file_binding.cc",
         "native/napi/posix_binding.cc",

@@ -57,6 +57,10 @@ class IoPool {
   // native/napi/io_pool_env.cc.)
   static IoPool& ForEnv(napi_env env);
 
+  // Another pool of the environment, for what waits for other machines: as many threads as there
+  // are exchanges, of which files notice nothing.
+  static IoPool& ForNetwork(napi_env env);
+
   explicit IoPool(IoPoolHost& host, int threads = kDefaultThreads);
   IoPool(const IoPool&) = delete;
   IoPool& operator=(const IoPool&) = delete;
@@ -85,6 +89,9 @@ class IoPool {
   void BeginPolling() noexcept { pollers_.fetch_add(1); }
   void EndPolling() noexcept;
 
+  // Set when the pool ends: jobs that wait for something else than a disk look at it now and then.
+  [[nodiscard]] const std::atomic<bool>& closing() const noexcept { return closing_; }
+
   // Jobs that were submitted and are not completed.
   [[nodiscard]] int in_flight() const noexcept { return in_flight_; }
 
@@ -102,6 +109,8 @@ class IoPool {
   int in_flight_ = 0;
   std::atomic<int> pollers_{0};
   std::atomic<bool> has_completions_{false};
+  // Changes under `mutex_`.
+  std::atomic<bool> closing_{false};
 
   // `mutex_` guards what follows.
   std::mutex mutex_;
@@ -111,7 +120,6 @@ class IoPool {
   std::vector<pthread_t> threads_;
   int max_threads_;
   int idle_ = 0;
-  bool closing_ = false;
 };
 
 }  // namespace gateway

@@ -6,6 +6,7 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterArena(env, exports);
   RegisterChecksum(env, exports);
+  RegisterHttpConnection(env, exports);
   RegisterLane(env, exports);
   RegisterPartialFile(env, exports);
   RegisterPosix(env, exports);

@@ -12,6 +12,7 @@ namespace gateway {
 
 void RegisterArena(Napi::Env env, Napi::Object exports);
 void RegisterChecksum(Napi::Env env, Napi::Object exports);
+void RegisterHttpConnection(Napi::Env env, Napi::Object exports);
 void RegisterLane(Napi::Env env, Napi::Object exports);
 void RegisterPartialFile(Napi::Env env, Napi::Object exports);
 void RegisterPosix(Napi::Env env, Napi::Object exports);

@@ -1,19 +1,26 @@
-// One IoPool per Node environment, on its event loop.
+// The IoPools of each Node environment, on its event loop.
 #include <node_api.h>
 #include <uv.h>
 
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "native/io/io_pool.h"
 
 namespace gateway {
 namespace {
 
+// Exchanges at a time are bounded by whoever makes them.
+constexpr int kNetworkThreads = 256;
+
+using Pools = std::unordered_map<napi_env, std::unique_ptr<class EnvPool>>;
+
 class EnvPool final : public IoPoolHost {
  public:
-  explicit EnvPool(napi_env env) : env_(env), pool_(*this) {
+  // `home` is where it is kept, until the environment ends.
+  EnvPool(napi_env env, Pools& home, int threads) : env_(env), home_(home), pool_(*this, threads) {
     uv_loop_t* loop = nullptr;
     napi_get_uv_event_loop(env, &loop);
     uv_async_init(loop, &async_,
@@ -52,6 +59,7 @@ class EnvPool final : public IoPoolHost {
   static void CleanUp(napi_async_cleanup_hook_handle hook, void* self);
 
   const napi_env env_;
+  Pools& home_;
   uv_async_t async_;
   napi_async_context context_ = nullptr;
   napi_async_cleanup_hook_handle hook_ = nullptr;
@@ -60,7 +68,8 @@ class EnvPool final : public IoPoolHost {
 
 struct Registry {
   std::mutex mutex;
-  std::unordered_map<napi_env, std::unique_ptr<EnvPool>> pools;
+  Pools files;
+  Pools network;
 };
 
 // Never destroyed: environments may end after static destructors began.
@@ -80,19 +89,25 @@ void EnvPool::CleanUp(napi_async_cleanup_hook_handle hook, void* data) {
     const napi_async_cleanup_hook_handle last = closed->hook_;
     {
       std::lock_guard lock(registry().mutex);
-      registry().pools.erase(closed->env_);
+      closed->home_.erase(closed->env_);
     }
     napi_remove_async_cleanup_hook(last);
   });
 }
 
+IoPool& FindOrMake(napi_env env, Pools& pools, int threads) {
+  const std::lock_guard lock(registry().mutex);
+  std::unique_ptr<EnvPool>& pool = pools[env];
+  if (!pool) pool = std::make_unique<EnvPool>(env, pools, threads);
+  return pool->pool();
+}
+
 }  // namespace
 
-IoPool& IoPool::ForEnv(napi_env env) {
-  std::lock_guard lock(registry().mutex);
-  std::unique_ptr<EnvPool>& pool = registry().pools[env];
-  if (!pool) pool = std::make_unique<EnvPool>(env);
-  return pool->pool();
+IoPool& IoPool::ForEnv(napi_env env) { return FindOrMake(env, registry().files, kDefaultThreads); }
+
+IoPool& IoPool::ForNetwork(napi_env env) {
+  return FindOrMake(env, registry().network, kNetworkThreads);
 }
 
 }  // namespace gateway

@@ -4,6 +4,7 @@ import { EINVAL, ENAMETOOLONG, type Result } from "../vfs/errno.js";
 import { readLatin1 } from "../vfs/latin1.js";
 import type { Caller } from "../vfs/node.js";
 import { AttrOut, EntryOut, EXTENSION_GROUPS, InHeader, OUT_HEADER_BYTES } from "./protocol.js";
+import type { TransferBuffers } from "./transfer-buffers.js";
 
 /** Longest name of a directory entry, in bytes (NAME_MAX). */
 const NAME_BYTES = 255;
@@ -37,9 +38,12 @@ export class Request {
   readonly #words: Uint32Array;
   #end = 0;
   #whole: Buffer | undefined;
+  readonly #buffers: TransferBuffers;
+  #borrowed: Buffer | undefined;
 
-  constructor(lane: Lane, slot: number) {
+  constructor(lane: Lane, slot: number, buffers: TransferBuffers) {
     this.slot = slot;
+    this.#buffers = buffers;
     this.base = slot * Slot.WORDS;
     this.#baseByte = slot * Slot.BYTES;
     this.#lane = lane;
@@ -129,12 +133,28 @@ export class Request {
       );
     }
     if (this.#whole === undefined) {
-      const whole = Buffer.allocUnsafe(this.argumentBytes);
+      const whole = this.scratch(this.argumentBytes);
       const count = this.#lane.readRequest(this.slot, InHeader.BYTES, whole);
       whole.fill(0, count);
       this.#whole = whole;
     }
     return this.#whole;
+  }
+
+  /** Memory for the request, with whatever is in it. Valid until the request is answered. */
+  scratch(bytes: number): Buffer {
+    const borrowed = this.#borrowed === undefined ? this.#buffers.take(bytes) : undefined;
+    this.#borrowed ??= borrowed;
+    return borrowed?.subarray(0, bytes) ?? Buffer.allocUnsafe(bytes);
+  }
+
+  /** The request is answered: its memory is the next one's. */
+  end(): void {
+    if (this.#borrowed !== undefined) {
+      this.#whole = undefined;
+      this.#buffers.give(this.#borrowed);
+      this.#borrowed = undefined;
+    }
   }
 
   /**

@@ -16,6 +16,7 @@ import { OPERATIONS } from "./operations.js";
 import { EntryOut, InitFlag, MAX_TRANSFER_BYTES, Opcode, OpenFlag } from "./protocol.js";
 import { Request } from "./request.js";
 import { splitTimeout, type Timeout } from "./timeout.js";
+import { TransferBuffers } from "./transfer-buffers.js";
 
 const O_ACCMODE = 3;
 const O_WRONLY = 1;
@@ -72,6 +73,7 @@ export class FuseSession implements EntryReferencer {
   readonly cachesAbsence: boolean;
   readonly #root: VfsNode;
   readonly #requests: Request[] = [];
+  readonly #buffers = new TransferBuffers();
   readonly #directoryBuffers: DirectoryBuffer[] = [];
   readonly #reported = new Set<number>();
   #inodes: InodeTable;
@@ -320,7 +322,7 @@ export class FuseSession implements EntryReferencer {
   #dispatch(slot: number): number {
     let request = this.#requests[slot];
     if (request === undefined) {
-      request = new Request(this.lane, slot);
+      request = new Request(this.lane, slot, this.#buffers);
       this.#requests[slot] = request;
     }
     if (!request.begin()) {
@@ -339,8 +341,13 @@ export class FuseSession implements EntryReferencer {
     }
     try {
       const result = operation.run(this, request);
-      return typeof result === "number" ? result : this.#await(request, result);
+      if (typeof result !== "number") {
+        return this.#await(request, result);
+      }
+      request.end();
+      return result;
     } catch (error) {
+      request.end();
       return this.#reportBug(opcode, error);
     }
   }
@@ -357,6 +364,7 @@ export class FuseSession implements EntryReferencer {
       if (node !== undefined) {
         inodes.unpin(node);
       }
+      request.end();
       this.lane.complete(slot, value);
     };
     result.then(finish, (error: unknown) => finish(this.#reportBug(opcode, error)));

@@ -19,6 +19,18 @@ function expected(offset: number, length: number): Buffer {
   return bytes;
 }
 
+/** Reads the first `count` of the small files, one after the other. */
+function readSmallFiles(fs: Client, count: number): void {
+  const directory = ok(fs.lookup(ROOT, "small")).nodeid;
+  const names = fs.list(directory).map(({ name }) => name.toString());
+  for (const name of names.filter((each) => /^\d+$/.test(each)).slice(0, count)) {
+    const { nodeid } = ok(fs.lookup(directory, name));
+    const { fh } = ok(fs.open(nodeid));
+    expect(ok(fs.read(nodeid, fh, 0, PIECE)).data.equals(pattern().subarray(0, 4096))).toBe(true);
+    ok(fs.release(nodeid, fh));
+  }
+}
+
 /** A share with a cache on disk that has room for a part of each object. */
 describe("the disk cache of a share", () => {
   let fake: FakeProcess;
@@ -120,15 +132,7 @@ describe("the disk cache of a share", () => {
   );
 
   test("who reads small files one after the other gets each with one GET", async () => {
-    const directory = ok(fs.lookup(ROOT, "small")).nodeid;
-    for (const { name } of fs.list(directory)) {
-      if (/^\d+$/.test(name.toString())) {
-        const { nodeid } = ok(fs.lookup(directory, name));
-        const { fh } = ok(fs.open(nodeid));
-        expect(ok(fs.read(nodeid, fh, 0, PIECE)).data.equals(pattern().subarray(0, 4096))).toBe(true);
-        ok(fs.release(nodeid, fh));
-      }
-    }
+    readSmallFiles(fs, SMALL);
     // A few may be asked twice, where the machine is slow.
     expect(await gets()).toBeLessThanOrEqual(SMALL * 1.1);
   });
@@ -142,4 +146,21 @@ describe("the disk cache of a share", () => {
     file.close();
     expect(await gets()).toBeLessThan(40);
   });
+});
+
+test("small files of a bucket with versions are fetched ahead, too, and each once", async () => {
+  const fake = await FakeProcess.start();
+  await fake.command("settings", { versioning: { test: "Enabled" } });
+  await fake.command("synthetic", { bucket: "test", prefix: "small/", count: SMALL, size: 4096 });
+  const fs = await Client.mount({
+    serve: (directory) => [...fake.shareArgs(directory), "--consistency", "cached"],
+    gateway: { env: CREDENTIALS_ENV },
+  });
+  const gets = async () => (await fake.command("counts")).operations.GetObject;
+  readSmallFiles(fs, 50);
+  expect(await gets()).toBeGreaterThan(50);
+  readSmallFiles(fs, SMALL);
+  expect(await gets()).toBeLessThanOrEqual(SMALL * 1.1);
+  expect(await fs.unmount()).toBe(0);
+  await fake.close();
 });

@@ -1,5 +1,5 @@
 import { readSync, writeSync } from "node:fs";
-import { crc32 } from "node:zlib";
+import { crc32c } from "../../../src/native/checksum.js";
 import { PartialFile } from "../../../src/native/partial-file.js";
 
 const PAGE_BYTES = 4096;
@@ -22,11 +22,13 @@ const WORD_BITS = 32;
 interface Header {
   readonly identity: string;
   readonly shift: number;
+  /** Files of versions that had another checksum are not used. */
+  readonly checksum: "crc32c";
 }
 
 /**
  * Which blocks of an object a cache file has. The file begins with the object's bytes; behind them, at the next
- * page, is a page that names the object, then for each block its CRC-32 and whether it is there. A block that a
+ * page, is a page that names the object, then for each block its CRC-32C and whether it is there. A block that a
  * process before has written is checked when it is first wanted. What may be read native code reads by itself.
  */
 export class BlockMap {
@@ -57,7 +59,7 @@ export class BlockMap {
     this.#present = new Uint32Array(Math.ceil(this.blocks / WORD_BITS));
     this.#entries = new Uint32Array(this.blocks * 2);
     this.#headerAt = Math.ceil(size / PAGE_BYTES) * PAGE_BYTES;
-    this.#load({ identity, shift });
+    this.#load({ identity, shift, checksum: "crc32c" });
   }
 
   /** No block may be read so far. */
@@ -75,7 +77,7 @@ export class BlockMap {
     }
     const bytes = Buffer.allocUnsafe(this.lengthOf(block));
     const length = readSync(this.#fd, bytes, 0, bytes.length, block * this.blockBytes);
-    if (length !== bytes.length || crc32(bytes) !== this.#entries[block * 2]) {
+    if (length !== bytes.length || crc32c(bytes, 0) !== this.#entries[block * 2]) {
       this.#entries[block * 2 + 1] = 0;
       return false;
     }
@@ -99,18 +101,19 @@ export class BlockMap {
     return Math.min(this.blockBytes, this.size - block * this.blockBytes);
   }
 
-  /** The bytes of blocks from `first` on were written to the file; {@link save} makes that outlive the process. */
-  add(first: number, bytes: Uint8Array): void {
-    const count = Math.ceil(bytes.length / this.blockBytes);
-    for (let i = 0; i < count; i++) {
+  /**
+   * The bytes of blocks from `first` on were written to the file, with these checksums; {@link save} makes that outlive
+   * the process.
+   */
+  add(first: number, sums: ArrayLike<number>): void {
+    for (let i = 0; i < sums.length; i++) {
       const block = first + i;
-      const at = i * this.blockBytes;
-      this.#entries[block * 2] = crc32(bytes.subarray(at, at + this.lengthOf(block)));
+      this.#entries[block * 2] = sums[i] as number;
       this.#entries[block * 2 + 1] = 1;
       this.#setPresent(block);
     }
     this.#firstUnsaved = Math.min(this.#firstUnsaved, first);
-    this.#endUnsaved = Math.max(this.#endUnsaved, first + count);
+    this.#endUnsaved = Math.max(this.#endUnsaved, first + sums.length);
   }
 
   /** Something was added since {@link save}. */

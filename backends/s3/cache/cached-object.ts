@@ -1,4 +1,6 @@
 import { readSync } from "node:fs";
+import { crc32c } from "../../../src/native/checksum.js";
+import { emptyRange } from "../../../src/native/http-connection.js";
 import { posix } from "../../../src/native/posix.js";
 import { type ObjectStore, StoreError } from "../store/object-store.js";
 import type { BlockMap } from "./block-map.js";
@@ -19,11 +21,15 @@ export const MIN_PART_BYTES = 2 ** 20;
 /** Where a reader goes here and there, so many misses of a region take about as long as fetching the rest of it. */
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
+/** What comes over all connections in about the time of a miss. */
+const BYTES_OF_MISS = 32 * 2 ** 20;
+/** Who reads so often here and there is expected to go on. */
+const LEAST_MISSES = 16;
+/** Regions that are fetched side by side when all of an object is. */
+const MOST_REGIONS_AT_ONCE = 16;
 /** Neighbours that are missing are fetched together across what is there if that is no more than this. */
 const MERGE_BYTES = 512 * 1024;
 const PUNCH_AND_KEEP_SIZE = 3;
-/** Writing less than this to the cache file does not go to the pool, unless that would have to wait for other writes. */
-const WRITE_NOW_BYTES = 256 * 1024;
 /** What came is written down for a process to come so long afterwards, or when nothing else is on its way. */
 const SAVE_AFTER_MS = 1000;
 
@@ -37,9 +43,18 @@ export interface Arrival {
 
 let arrivals = 0;
 
+/** The checksum of each block. */
+function sumsOf(bytes: Uint8Array, blockBytes: number): number[] {
+  const sums: number[] = [];
+  for (let at = 0; at < bytes.length; at += blockBytes) {
+    sums.push(crc32c(bytes.subarray(at, at + blockBytes), 0));
+  }
+  return sums;
+}
+
 /** A version of an object whose blocks are fetched into a cache file as they are wanted. */
 export class CachedObject {
-  readonly version: ObjectVersion;
+  #version: ObjectVersion;
   readonly map: BlockMap;
   readonly path: string;
   readonly fd: number;
@@ -52,11 +67,13 @@ export class CachedObject {
   /** How often readers that go here and there missed a block, by region and in all. */
   readonly #misses = new Map<number, number>();
   #missed = 0;
+  /** All of the object may be fetched for them: it is a small part of what the cache may have. */
+  mayBeSwept = false;
+  #isSwept = false;
   /** Regions that were fetched for them. */
   readonly #wholeRegions = new Set<number>();
   /** What was fetched, in the order in which it came. */
   readonly #came: Arrival[] = [];
-  #writing = 0;
   /** Holes that are being punched. */
   #punching: Promise<unknown> | undefined;
   #saving: NodeJS.Timeout | undefined;
@@ -70,13 +87,24 @@ export class CachedObject {
     budget: MemoryBudget,
     arrived: (object: CachedObject, bytes: number) => void,
   ) {
-    this.version = version;
+    this.#version = version;
     this.map = map;
     this.path = file.path;
     this.fd = file.fd;
     this.#store = store;
     this.#budget = budget;
     this.#arrived = arrived;
+  }
+
+  get version(): ObjectVersion {
+    return this.#version;
+  }
+
+  /** Fetches this version from now on, whatever becomes of the key; it has the same bytes. */
+  keepTo(version: ObjectVersion): void {
+    if (version.versionId !== undefined) {
+      this.#version = version;
+    }
   }
 
   /** What came first of what this process fetched and is still there. */
@@ -122,7 +150,7 @@ export class CachedObject {
   }
 
   #saveLater(): void {
-    if (this.#writing === 0 && this.#fetching.size === 0) {
+    if (this.#fetching.size === 0) {
       this.#save();
     } else {
       this.#saving ??= setTimeout(() => this.#save(), SAVE_AFTER_MS).unref();
@@ -146,22 +174,53 @@ export class CachedObject {
   }
 
   /**
-   * Notes a miss out of order. @returns the region around it, when fetching all of that pays by now: it was missed
-   * several times, or a reader who will read as often again as so far is likely to come back to it.
+   * Notes a miss out of order. Who has waited for as long as it takes to fetch the whole object gets that fetched.
+   * @returns the region around it, when fetching that pays by now: it was missed several times, or a reader who will
+   * read as often again as so far is likely to come back to it.
    */
   missed(offset: number): { readonly offset: number; readonly length: number } | undefined {
     const region = Math.floor(offset / REGION_BYTES);
     const misses = (this.#misses.get(region) ?? 0) + 1;
     this.#misses.set(region, misses);
     this.#missed++;
+    const paysOff = this.#missed >= LEAST_MISSES && this.#missed * BYTES_OF_MISS >= this.map.size;
+    if (paysOff && this.mayBeSwept) {
+      void this.#sweep(region);
+    }
     // As many reads as so far would come back to every other region.
     const comesBack = this.#missed * REGION_BYTES * 2 >= this.map.size;
-    if ((misses < MISSES_OF_REGION && !comesBack) || this.#wholeRegions.has(region)) {
+    if ((misses < MISSES_OF_REGION && !comesBack) || this.#isSwept || this.#wholeRegions.has(region)) {
       return undefined;
     }
     this.#wholeRegions.add(region);
-    const start = region * REGION_BYTES;
-    return { offset: start, length: Math.min(REGION_BYTES, this.map.size - start) };
+    return this.#rangeOf(region);
+  }
+
+  #rangeOf(region: number): { readonly offset: number; readonly length: number } {
+    const offset = region * REGION_BYTES;
+    return { offset, length: Math.min(REGION_BYTES, this.map.size - offset) };
+  }
+
+  /** Fetches all regions once, from this one on, for as long as somebody reads the object. */
+  async #sweep(first: number): Promise<void> {
+    if (this.#isSwept) {
+      return;
+    }
+    this.#isSwept = true;
+    const regions = Math.ceil(this.map.size / REGION_BYTES);
+    let done = 0;
+    const fetchOnes = async () => {
+      while (done < regions && this.users > 0 && !this.#closed) {
+        const { offset, length } = this.#rangeOf((first + done++) % regions);
+        await this.wait(offset, length);
+      }
+    };
+    // Half of the memory is for what readers wait for.
+    const fitting = Math.floor(this.#budget.limitBytes / 2 / this.#store.heldBytes(REGION_BYTES));
+    const count = Math.max(1, Math.min(MOST_REGIONS_AT_ONCE, fitting));
+    // A failure is told to whoever misses what has not come.
+    await Promise.allSettled(Array.from({ length: count }, fetchOnes));
+    this.#isSwept = done >= regions;
   }
 
   /** Begins to fetch what is missing of a range and not on its way, in parts of so many bytes at most. */
@@ -201,7 +260,7 @@ export class CachedObject {
       if (this.#closed || count !== bytes.length || !this.has(offset, bytes.length)) {
         return;
       }
-      this.map.add(offset / blockBytes, bytes);
+      this.map.add(offset / blockBytes, sumsOf(bytes, blockBytes));
     }
     this.#save();
   }
@@ -270,22 +329,25 @@ export class CachedObject {
   async #fetchBlocks(first: number, end: number): Promise<void> {
     const offset = first * this.map.blockBytes;
     const length = Math.min(end * this.map.blockBytes, this.map.size) - offset;
-    await this.#budget.take(length);
+    const held = this.#store.heldBytes(length);
+    await this.#budget.take(held);
     try {
-      const bytes = Buffer.allocUnsafeSlow(length);
+      // A hole that comes after the bytes would take them away again.
+      await this.#punching;
+      this.#checkOpen();
+      const range = emptyRange(this.fd, offset, length, this.map.blockBytes);
       const { key, etag, versionId } = this.version;
       const options = { ifMatch: etag, ...(versionId !== undefined && { versionId }) };
-      const result = await this.#store.read(key, offset, bytes, options);
+      const result = await this.#store.readToFile(key, offset, range, options);
       if (result.length !== length) {
         throw new StoreError("io", `${key}: ${result.length} instead of ${length} bytes at ${offset}`);
       }
-      await this.#write(bytes, offset);
       this.#checkOpen();
-      this.map.add(first, bytes);
+      this.map.add(first, range.progress.subarray(1));
       this.#came.push({ first, count: end - first, sequence: ++arrivals });
       this.#arrived(this, length);
     } finally {
-      this.#budget.give(length);
+      this.#budget.give(held);
     }
   }
 
@@ -293,26 +355,6 @@ export class CachedObject {
   #checkOpen(): void {
     if (this.#closed) {
       throw new StoreError("io", `${this.version.key}: the cache is closed`);
-    }
-  }
-
-  async #writeSlowly(bytes: Uint8Array, offset: number): Promise<number> {
-    this.#writing++;
-    try {
-      return await posix.writeSlowly(this.fd, bytes, offset, 0);
-    } finally {
-      this.#writing--;
-    }
-  }
-
-  async #write(bytes: Uint8Array, offset: number): Promise<void> {
-    // A hole that comes after the bytes would take them away again.
-    await this.#punching;
-    this.#checkOpen();
-    const isNow = this.#writing === 0 && bytes.length <= WRITE_NOW_BYTES;
-    const written = isNow ? posix.write(this.fd, bytes, offset, 0) : await this.#writeSlowly(bytes, offset);
-    if (written !== bytes.length) {
-      throw new StoreError("io", `the disk cache takes no data: error ${written < 0 ? -written : 28}`);
     }
   }
 }

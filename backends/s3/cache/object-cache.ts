@@ -15,6 +15,8 @@ const FREE_PART = 0.05;
 const CHECK_BYTES = 64 * 2 ** 20;
 /** Objects nobody reads keep their descriptors, up to this many. */
 const IDLE_DESCRIPTORS = 256;
+/** Larger objects than this part of the cache are not fetched as a whole for who reads here and there. */
+const SWEPT_PART = 0.25;
 /** What a file takes besides its data: header and block table. */
 const OVERHEAD_BYTES = 8192;
 
@@ -122,6 +124,7 @@ export class ObjectCache {
     }
     this.#idle.delete(path);
     object.users++;
+    object.keepTo(version);
     return object;
   }
 
@@ -142,10 +145,9 @@ export class ObjectCache {
     this.#open.clear();
   }
 
-  #pathOf({ key, etag, versionId }: ObjectVersion): string {
-    const digest = createHash("sha256")
-      .update(`${this.#bucket}\0${key}\0${etag}\0${versionId ?? ""}`)
-      .digest("hex");
+  /** Versions with the same ETag have the same bytes, and of a listed object only that is known. */
+  #pathOf({ key, etag }: ObjectVersion): string {
+    const digest = createHash("sha256").update(`${this.#bucket}\0${key}\0${etag}`).digest("hex");
     return join(this.#directory, digest.slice(0, 2), digest.slice(2, 48));
   }
 
@@ -155,7 +157,9 @@ export class ObjectCache {
     const now = Date.now() / 1000;
     futimesSync(fd, now, now);
     const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size);
-    return new CachedObject(version, map, { path, fd }, this.#store, this.budget, this.#arrived);
+    const object = new CachedObject(version, map, { path, fd }, this.#store, this.budget, this.#arrived);
+    object.mayBeSwept = version.size <= this.#residents.limitBytes * SWEPT_PART;
+    return object;
   }
 
   /** Bytes have come into a file. */

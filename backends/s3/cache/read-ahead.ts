@@ -9,7 +9,7 @@ const BACK_BYTES = 2 ** 20;
 /** This many reads out of order in a row are a pattern, and as many in order end it. */
 const PATTERN_READS = 2;
 /** A window comes in this many parts side by side, as long as they are neither too small nor too large. */
-const PARTS_OF_WINDOW = 8;
+const PARTS_OF_WINDOW = 16;
 const PARTS_OF_REGION = 4;
 
 /**

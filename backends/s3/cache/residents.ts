@@ -31,6 +31,10 @@ export class Residents {
     return this.#bytes;
   }
 
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
   get isOver(): boolean {
     return this.#bytes > this.#limitBytes;
   }

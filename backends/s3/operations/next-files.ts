@@ -5,10 +5,9 @@ import type { S3Volume } from "../volume.js";
 const SMALL_BYTES = 256 * 1024;
 
 /** A small file is opened for reading: who goes on like that gets the next small files of the directory fetched. */
-export function fetchNextFiles({ features, area, cache }: S3Volume, file: S3File): void {
+export function fetchNextFiles({ area, cache }: S3Volume, file: S3File): void {
   const { parent, object } = file;
-  // Of a listed object the version is not known.
-  if (parent === undefined || object === undefined || object.size > SMALL_BYTES || features.versioned) {
+  if (parent === undefined || object === undefined || object.size > SMALL_BYTES) {
     return;
   }
   let left = cache.budget.left / 2;

@@ -3,6 +3,9 @@ import { FIRST_PART_BYTES } from "./part-plan.js";
 /** Smaller bodies are not worth a buffer of the pool. */
 const POOLED_FROM_BYTES = 256 * 1024;
 
+/** Who writes a large file has a pause between parts: buffers that come and go with each keep V8 collecting garbage. */
+const IDLE_MS = 1000;
+
 interface Waiting {
   readonly bytes: number;
   readonly start: () => void;
@@ -16,6 +19,7 @@ export class UploadSlots {
   readonly #pool: Uint8Array[] = [];
   #count = 0;
   #bytes = 0;
+  #emptying: NodeJS.Timeout | undefined;
 
   constructor(maxCount: number, maxBytes: number) {
     this.#maxCount = maxCount;
@@ -35,6 +39,14 @@ export class UploadSlots {
         this.#pool.push(buffer);
       }
       this.#leave(bytes);
+    }
+  }
+
+  /** Nothing to do for a while: the memory is others'. */
+  #empty(): void {
+    this.#emptying = undefined;
+    if (this.#count === 0) {
+      this.#pool.length = 0;
     }
   }
 
@@ -67,8 +79,7 @@ export class UploadSlots {
       next.start();
     }
     if (this.#count === 0) {
-      // Nothing to do: the memory is others'.
-      this.#pool.length = 0;
+      this.#emptying ??= setTimeout(() => this.#empty(), IDLE_MS).unref();
     }
   }
 }

@@ -1,5 +1,4 @@
-import type { IncomingHttpHeaders } from "node:http";
-import type { BodyReceiver, Exchange, HttpReply } from "./transport.js";
+import type { HttpReply, Receive, RunningExchange } from "./transport.js";
 
 const SAMPLES = 128;
 /** The quantile is looked up anew after so many samples. */
@@ -40,24 +39,22 @@ export class HedgePolicy {
   }
 }
 
-type Receive = (status: number, headers: IncomingHttpHeaders) => BodyReceiver | undefined;
-
 const LOST = new Error("the other request was faster");
 
 /**
  * Runs a request, and once more when it has no answer in time. The first to answer is received, the other is
  * aborted before any of its body counts. `start` makes one request with the given receiver.
  */
-export class HedgedExchange {
+export class HedgedExchange implements RunningExchange {
   readonly reply: Promise<HttpReply>;
-  readonly #start: (receive: Receive) => Exchange;
+  readonly #start: (receive: Receive) => RunningExchange;
   readonly #receive: Receive;
-  readonly #exchanges: Exchange[] = [];
+  readonly #exchanges: RunningExchange[] = [];
   readonly #startedMs = performance.now();
   readonly #timer: NodeJS.Timeout;
 
   constructor(
-    start: (receive: Receive) => Exchange,
+    start: (receive: Receive) => RunningExchange,
     receive: Receive,
     policy: HedgePolicy,
     onHedge: () => void,
@@ -82,7 +79,7 @@ export class HedgedExchange {
   }
 
   #launch(): void {
-    const exchange: Exchange = this.#start((status, headers) => {
+    const exchange: RunningExchange = this.#start((status, headers) => {
       clearTimeout(this.#timer);
       for (const other of this.#exchanges) if (other !== exchange) other.abort(LOST);
       return this.#receive(status, headers);
@@ -96,7 +93,7 @@ export class HedgedExchange {
     let failure: unknown;
     for (let index = 0; index < this.#exchanges.length; index++) {
       try {
-        return await (this.#exchanges[index] as Exchange).reply;
+        return await (this.#exchanges[index] as RunningExchange).reply;
       } catch (error) {
         if (failure === undefined || failure === LOST) failure = error;
       }

@@ -1,3 +1,5 @@
+import type { FileRange } from "../../../src/native/http-connection.js";
+
 /**
  * What an object store offers to the S3 backend: one bucket, ordinary objects. Keys are JavaScript strings of
  * the whole key (the share's prefix is the backend's business). Sizes and offsets are bytes, times milliseconds
@@ -20,6 +22,12 @@ export interface ObjectStore {
    * under the key rejects with "precondition"; an offset at or behind the end with "range".
    */
   read(key: string, offset: number, into: Uint8Array, options?: ReadOptions): Promise<ReadResult>;
+
+  /** The same with a file in place of memory. `whole` is not for it: a range has no checksum to be checked. */
+  readToFile(key: string, offset: number, into: FileRange, options?: ReadOptions): Promise<ReadResult>;
+
+  /** Memory that {@link readToFile} takes for so many bytes, until it has them. */
+  heldBytes(length: number): number;
 
   /** An object's tags as {@link ObjectAttributes.tagging} has them; `head` says whether there are any. */
   readTags(key: string, options?: HeadOptions): Promise<string>;

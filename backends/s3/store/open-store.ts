@@ -24,6 +24,8 @@ export interface S3StoreOptions {
   readonly deadlineMs?: number;
   /** For the first byte of an answer, and between two pieces of it. Default: 10 seconds. */
   readonly timeoutMs?: number;
+  /** Native code receives what goes into files. Default: where there is no TLS. */
+  readonly direct?: boolean;
 }
 
 const DEFAULT_CONCURRENCY = 64;
@@ -98,6 +100,7 @@ export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
       concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
       deadlineMs: options.deadlineMs ?? DEFAULT_DEADLINE_MS,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      direct: options.direct ?? endpoint.origin.startsWith("http:"),
     }),
   );
 }

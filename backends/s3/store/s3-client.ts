@@ -3,13 +3,15 @@ import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { CredentialSource } from "./credentials.js";
+import { DirectTransport } from "./direct-transport.js";
 import type { Endpoint } from "./endpoint.js";
 import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure } from "./failure.js";
 import { FairQueue } from "./fair-queue.js";
 import { HedgedExchange, HedgePolicy } from "./hedge.js";
 import { type RequestClass, StoreError } from "./object-store.js";
+import { PartBuffers } from "./part-buffers.js";
 import { type Credentials, Signer } from "./signer.js";
-import { type BodyReceiver, type Exchange, type HttpReply, Transport } from "./transport.js";
+import { type HttpReply, type Receive, type RunningExchange, Transport } from "./transport.js";
 import { encodeKey, encodeQuery } from "./uri.js";
 
 export interface ClientOptions {
@@ -22,6 +24,8 @@ export interface ClientOptions {
   readonly deadlineMs: number;
   /** For the first byte of an answer, and between two pieces of it. */
   readonly timeoutMs: number;
+  /** Native code receives what goes into files; not with TLS, which it does not speak. */
+  readonly direct: boolean;
 }
 
 export interface S3Request {
@@ -33,7 +37,9 @@ export interface S3Request {
   /** Names in lower case and values in turn; asked before every attempt. */
   readonly headers?: () => string[];
   readonly body?: Uint8Array;
-  readonly receive?: (status: number, headers: IncomingHttpHeaders) => BodyReceiver | undefined;
+  readonly receive?: Receive;
+  /** Goes over connections that native code receives from, where {@link S3Client.isDirect}; without a body. */
+  readonly direct?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** May be asked twice at the same time when it is slow; needs `receive`. */
   readonly hedged?: boolean;
@@ -100,8 +106,11 @@ export class S3Client {
     ...{ other: 0, retries: 0, hedges: 0 },
   };
   readonly endpoint: Endpoint;
+  /** For what is not direct. */
+  readonly partBuffers = new PartBuffers();
   readonly #options: ClientOptions;
   readonly #transport: Transport;
+  readonly #direct: DirectTransport | undefined;
   readonly #signer: Signer;
   readonly #queue: FairQueue;
   readonly #hedging = new HedgePolicy();
@@ -118,6 +127,12 @@ export class S3Client {
       connections: concurrency + SPARE_CONNECTIONS,
       connectTimeoutMs: options.timeoutMs,
     });
+    this.#direct = options.direct ? new DirectTransport(endpoint.origin) : undefined;
+  }
+
+  /** Bodies can be received into files without coming into JavaScript. */
+  get isDirect(): boolean {
+    return this.#direct !== undefined;
   }
 
   get bucket(): string {
@@ -170,6 +185,7 @@ export class S3Client {
 
   async close(): Promise<void> {
     this.#closing.abort(new StoreError("io", "the store is closed"));
+    this.#direct?.close();
     await this.#transport.close();
   }
 
@@ -259,7 +275,7 @@ export class S3Client {
     request: S3Request,
     { path, query }: { path: string; query: string },
     credentials: Credentials | undefined,
-  ): Exchange | HedgedExchange {
+  ): RunningExchange {
     const { method, body, receive, hedged } = request;
     const sendBytes = body?.length ?? 0;
     const timeoutMs =
@@ -268,7 +284,8 @@ export class S3Client {
       this.counts[request.class]++;
       const headers = this.#sign(request, path, query, credentials);
       const target = query === "" ? path : `${path}?${query}`;
-      return this.#transport.send({
+      const direct = request.direct === true ? this.#direct : undefined;
+      return (direct ?? this.#transport).send({
         ...{ method, path: target, headers, timeoutMs, receive: receiver },
         ...(body !== undefined && { body }),
       });

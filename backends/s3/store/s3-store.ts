@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { FileRange } from "../../../src/native/http-connection.js";
 import { attributeHeaders } from "./attributes.js";
 import { CHECKSUM_ALGORITHM, CHECKSUM_HEADER, checksumOf } from "./checksum.js";
 import { codeOf, type ReplyFailure, toStoreError } from "./failure.js";
@@ -22,13 +23,15 @@ import {
   type UploadedPart,
 } from "./object-store.js";
 import { probe, probeReading } from "./probe.js";
-import { readObject } from "./reading.js";
+import { readObject, readObjectToFile } from "./reading.js";
 import * as replies from "./replies.js";
 import type { S3Client, S3Reply, S3Request } from "./s3-client.js";
 import { encodeKey, encodeValue } from "./uri.js";
 import { escapeXml } from "./xml.js";
 
 const MAX_LIST_KEYS = "1000";
+/** Of a body that native code moves into a file: a piece of it, and what came with the head. */
+const DIRECT_BYTES = 96 * 1024;
 /** What XML cannot say: such keys are removed one by one. */
 const NOT_IN_XML = /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 
@@ -57,7 +60,9 @@ export class S3Store implements ObjectStore {
 
   async head(key: string, { versionId, signal }: HeadOptions = {}): Promise<ObjectInfo> {
     const query = { versionId };
-    const { headers } = await this.#succeed({ class: "head", method: "HEAD", key, query, signal });
+    const { headers } = await this.#succeed({
+      ...{ class: "head", method: "HEAD", key, query, signal, direct: true },
+    });
     return replies.readObjectInfo(key, headers);
   }
 
@@ -69,6 +74,14 @@ export class S3Store implements ObjectStore {
 
   read(key: string, offset: number, into: Uint8Array, options: ReadOptions = {}): Promise<ReadResult> {
     return readObject(this.#client, key, offset, into, options);
+  }
+
+  readToFile(key: string, offset: number, into: FileRange, options: ReadOptions = {}): Promise<ReadResult> {
+    return readObjectToFile(this.#client, key, offset, into, options);
+  }
+
+  heldBytes(length: number): number {
+    return this.#client.isDirect ? Math.min(length, DIRECT_BYTES) : length;
   }
 
   async list(options: ListOptions): Promise<ListPage> {

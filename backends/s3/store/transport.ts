@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
+import type { FileRange } from "../../../src/native/http-connection.js";
 
 /** Replies that are collected are documents of at most 1,000 entries; more than this is no S3. */
 const MAX_COLLECTED_BYTES = 64 * 2 ** 20;
@@ -15,6 +16,11 @@ export interface TransportOptions {
 /** Receives the body of a reply instead of its being collected. */
 export type BodyReceiver = (chunk: Buffer) => void;
 
+/** Where a body goes: through JavaScript, or straight into a file. */
+export type BodySink = BodyReceiver | FileRange;
+
+export type Receive = (status: number, headers: IncomingHttpHeaders) => BodySink | undefined;
+
 export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** With the query. */
@@ -25,7 +31,7 @@ export interface HttpRequest {
   /** For the headers of the reply, and for each piece of its body. */
   readonly timeoutMs: number;
   /** Asked when the headers are there; undefined collects the body. A throw ends the request with it. */
-  readonly receive?: ((status: number, headers: IncomingHttpHeaders) => BodyReceiver | undefined) | undefined;
+  readonly receive?: Receive | undefined;
 }
 
 export interface HttpReply {
@@ -36,8 +42,15 @@ export interface HttpReply {
 }
 
 /** One request on its way: the body is consumed whatever happens, or the connection is given up. */
-export class Exchange implements Dispatcher.DispatchHandler {
-  /** Rejects with undici's error, or with what it was aborted for. */
+export interface RunningExchange {
+  /** Rejects with the connection's error, or with what it was aborted for, when nothing is received any more. */
+  readonly reply: Promise<HttpReply>;
+  /** Gives the connection up; `reason` is what the reply rejects with. No effect after the end. */
+  abort(reason: unknown): void;
+}
+
+/** A request on its way over undici. */
+class Exchange implements Dispatcher.DispatchHandler, RunningExchange {
   readonly reply: Promise<HttpReply>;
   readonly #receive: HttpRequest["receive"];
   #resolve: (reply: HttpReply) => void = () => {};
@@ -58,7 +71,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
   }
 
-  /** Gives the connection up; `reason` is what the reply rejects with. No effect after the end. */
   abort(reason: unknown): void {
     this.#abortReason ??= reason;
     this.#controller?.abort(reason instanceof Error ? reason : new Error(String(reason)));
@@ -73,7 +85,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     this.#status = status;
     this.#headers = headers;
-    this.#receiver = this.#receive?.(status, headers);
+    const sink = this.#receive?.(status, headers);
+    if (typeof sink === "object") throw new Error("a file that JavaScript would have to fill");
+    this.#receiver = sink;
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -112,7 +126,7 @@ export class Transport {
     });
   }
 
-  send({ method, path, headers, body, timeoutMs, receive }: HttpRequest): Exchange {
+  send({ method, path, headers, body, timeoutMs, receive }: HttpRequest): RunningExchange {
     const exchange = new Exchange(receive);
     this.#pool.dispatch(
       {

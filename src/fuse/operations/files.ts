@@ -110,7 +110,7 @@ function readFrom(session: FuseSession, request: Request, handle: VfsHandle): Aw
   if (size > request.replyCapacity) {
     return -EINVAL;
   }
-  const into = size <= Slot.REPLY_BYTES ? request.replyBytes(size) : Buffer.allocUnsafe(size);
+  const into = size <= Slot.REPLY_BYTES ? request.replyBytes(size) : request.scratch(size);
   return whenReady(session.backend.read(request.caller, handle, request.number64(2), into), (count) =>
     count <= 0 || size <= Slot.REPLY_BYTES ? count : request.replyInPlace(into, count),
   );

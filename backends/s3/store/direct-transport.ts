@@ -1,0 +1,191 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { getSystemErrorName } from "node:util";
+import { type FileRange, HttpConnection } from "../../../src/native/http-connection.js";
+import { bodyLength, formatRequest, parseReplyHead, type ReplyHead } from "./http-head.js";
+import { StoreError } from "./object-store.js";
+import type { HttpReply, HttpRequest, RunningExchange } from "./transport.js";
+
+/** What is no file's is an error document: they are short. */
+const MAX_COLLECTED_BYTES = 2 ** 20;
+/** Connections that nobody used for so long are closed. */
+const IDLE_MS = 20_000;
+/** Another address of the server may do better. */
+const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ETIMEDOUT"]);
+
+function errorOf(errno: number, doing: string): Error {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`${doing}: ${code}`), { code });
+}
+
+/** A connection, and the address that it is to. */
+class Connection {
+  readonly native = new HttpConnection();
+  readonly address: string;
+  readonly port: number;
+  idleSinceMs = 0;
+
+  constructor(address: string, port: number) {
+    this.address = address;
+    this.port = port;
+  }
+
+  async exchange(request: string, timeoutMs: number): Promise<string> {
+    const head = await this.native.exchange(this.address, this.port, request, timeoutMs);
+    if (typeof head === "number") throw errorOf(head, `${this.address}:${this.port}`);
+    return head;
+  }
+}
+
+/** One request without a body on its way; see {@link RunningExchange}. */
+class DirectExchange implements RunningExchange {
+  readonly reply: Promise<HttpReply>;
+  readonly #transport: DirectTransport;
+  readonly #request: HttpRequest;
+  #connection: Connection | undefined;
+  #abortReason: unknown;
+  /** Something is left on the connection. */
+  #isLast = false;
+
+  constructor(transport: DirectTransport, request: HttpRequest) {
+    this.#transport = transport;
+    this.#request = request;
+    this.reply = this.#run();
+  }
+
+  abort(reason: unknown): void {
+    this.#abortReason ??= reason;
+    this.#connection?.native.close();
+  }
+
+  async #run(): Promise<HttpReply> {
+    try {
+      const head = await this.#exchange();
+      const reply = await this.#receive(head);
+      this.#checkGoesOn();
+      if (head.keepsAlive && !this.#isLast) this.#transport.keep(this.#connection as Connection);
+      else this.#connection?.native.close();
+      return reply;
+    } catch (error) {
+      this.#connection?.native.close();
+      throw this.#abortReason ?? error;
+    }
+  }
+
+  #checkGoesOn(): void {
+    if (this.#abortReason !== undefined) throw new Error("aborted");
+  }
+
+  async #exchange(): Promise<ReplyHead> {
+    const { method, path, headers, timeoutMs } = this.#request;
+    const request = formatRequest(method, path, headers);
+    const idle = this.#transport.takeIdle();
+    const connections = idle === undefined ? await this.#transport.connections() : [idle];
+    for (const [index, connection] of connections.entries()) {
+      this.#connection = connection;
+      this.#checkGoesOn();
+      try {
+        return parseReplyHead(await connection.exchange(request, timeoutMs));
+      } catch (error) {
+        const { code = "" } = error as { code?: string };
+        if (index === connections.length - 1 || !UNREACHABLE.has(code)) throw error;
+      }
+    }
+    throw new Error("the server has no address");
+  }
+
+  async #receive(head: ReplyHead): Promise<HttpReply> {
+    const { method, timeoutMs, receive } = this.#request;
+    const { status, headers } = head;
+    this.#checkGoesOn();
+    if (status < 200) throw new Error(`HTTP ${status} that nobody asked for`);
+    const { native } = this.#connection as Connection;
+    const sink = receive?.(status, headers);
+    if (typeof sink === "function") throw new Error("a body that JavaScript receives");
+    const length = bodyLength(method, head);
+    if (length === undefined) return this.#doWithout(head, sink);
+    if (sink !== undefined) {
+      const result = await native.receiveToFile(sink, length, timeoutMs);
+      if (result < 0) throw new StoreError("io", `the disk cache takes no data: error ${-result}`);
+      if (result > 0) throw errorOf(result, "receiving");
+      return { status, headers, body: Buffer.alloc(0) };
+    }
+    if (length > MAX_COLLECTED_BYTES) throw new Error("the reply is too long");
+    const body = Buffer.alloc(length);
+    const result = length === 0 ? 0 : await native.receive(body, timeoutMs);
+    if (result !== 0) throw errorOf(result, "receiving");
+    return { status, headers, body };
+  }
+
+  /** A body that does not say how long it is. Of an error document the status tells enough. */
+  #doWithout({ status, headers }: ReplyHead, sink: FileRange | undefined): HttpReply {
+    if (sink !== undefined) throw new Error("a body of unknown length");
+    this.#isLast = true;
+    return { status, headers, body: Buffer.alloc(0) };
+  }
+}
+
+/**
+ * Pooled connections without TLS whose bodies native code moves into files: no byte of them comes into JavaScript. For
+ * requests without a body and for replies that announce their length.
+ */
+export class DirectTransport {
+  readonly #hostname: string;
+  readonly #port: number;
+  readonly #idle: Connection[] = [];
+  readonly #running = new Set<DirectExchange>();
+  #sweeping: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** `origin` has the scheme http. */
+  constructor(origin: string) {
+    const { hostname, port } = new URL(origin);
+    this.#hostname = hostname.replace(/^\[|\]$/g, "");
+    this.#port = port === "" ? 80 : Number(port);
+  }
+
+  send(request: HttpRequest): RunningExchange {
+    const exchange = new DirectExchange(this, request);
+    this.#running.add(exchange);
+    const ended = () => void this.#running.delete(exchange);
+    exchange.reply.then(ended, ended);
+    return exchange;
+  }
+
+  /** The connection that was used last; undefined where none is idle. */
+  takeIdle(): Connection | undefined {
+    return this.#idle.pop();
+  }
+
+  /** New ones that are not open yet, one for each address of the server. */
+  async connections(): Promise<Connection[]> {
+    if (isIP(this.#hostname) !== 0) return [new Connection(this.#hostname, this.#port)];
+    const addresses = await lookup(this.#hostname, { all: true });
+    return addresses.map(({ address }) => new Connection(address, this.#port));
+  }
+
+  keep(connection: Connection): void {
+    if (this.#closed) {
+      connection.native.close();
+      return;
+    }
+    connection.idleSinceMs = performance.now();
+    this.#idle.push(connection);
+    this.#sweeping ??= setInterval(() => this.#sweep(), IDLE_MS).unref();
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#sweeping);
+    for (const exchange of this.#running) exchange.abort(new StoreError("io", "the store is closed"));
+    for (const connection of this.#idle.splice(0)) connection.native.close();
+  }
+
+  #sweep(): void {
+    const before = performance.now() - IDLE_MS;
+    while ((this.#idle[0]?.idleSinceMs ?? Number.POSITIVE_INFINITY) < before) {
+      this.#idle.shift()?.native.close();
+    }
+  }
+}

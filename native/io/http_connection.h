@@ -1,0 +1,95 @@
+// One TCP connection to an HTTP server, for bodies that go straight to a file. What a request says
+// and what a reply means is not known here: whoever uses it writes heads and reads them.
+#ifndef NATIVE_IO_HTTP_CONNECTION_H_
+#define NATIVE_IO_HTTP_CONNECTION_H_
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "native/io/unique_fd.h"
+
+namespace gateway {
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+
+  // Of an address in numbers, IPv4 or IPv6; `length` is 0 where it is none.
+  [[nodiscard]] static SocketAddress Parse(const std::string& host, uint16_t port) noexcept;
+};
+
+// A range of a file that is being filled from its beginning on. `progress[0]` counts the bytes that
+// are there, and the CRC-32C of each block so far follows.
+struct FileRange {
+  int fd = -1;
+  uint64_t position = 0;
+  uint32_t length = 0;
+  uint32_t block_bytes = 0;
+  std::span<uint32_t> progress;
+
+  // Whether `progress` has room for all blocks of the range, and no byte is behind it.
+  [[nodiscard]] bool IsSound() const noexcept;
+};
+
+// One thread at a time exchanges and receives; Shut() is for any. Calls return 0 or an errno.
+class HttpConnection {
+ public:
+  // A head that is longer is none.
+  static constexpr size_t kMaxHeadBytes = 32 * 1024;
+
+  // Waiting ends soon after `stopping` is set.
+  explicit HttpConnection(const std::atomic<bool>& stopping) noexcept : stopping_(stopping) {}
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+
+  // Sends a request and waits for the head of its reply, connecting first where there is no
+  // connection or the other side has ended it. `timeout` is for each step that waits.
+  [[nodiscard]] int Exchange(const SocketAddress& address, std::string_view request,
+                             std::chrono::milliseconds timeout, std::string* head);
+
+  // Bytes of the body that came with the head and were not received.
+  [[nodiscard]] size_t buffered() const noexcept { return filled_ - taken_; }
+
+  // Receives `count` bytes of the body into `range`, behind what is there. A negative result is
+  // -errno of the file.
+  [[nodiscard]] int ReceiveToFile(const FileRange& range, uint32_t count,
+                                  std::chrono::milliseconds timeout) noexcept;
+  [[nodiscard]] int Receive(std::span<std::byte> into, std::chrono::milliseconds timeout) noexcept;
+
+  // Ends whatever waits, now and later, with ECANCELED.
+  void Shut() noexcept;
+
+ private:
+  [[nodiscard]] bool IsIdle() const noexcept;
+  [[nodiscard]] int Connect(const SocketAddress& address, std::chrono::milliseconds timeout);
+  [[nodiscard]] int SendAll(std::string_view bytes, std::chrono::milliseconds timeout) noexcept;
+  [[nodiscard]] int ReceiveHead(std::chrono::milliseconds timeout, std::string* head);
+  [[nodiscard]] size_t TakeBuffered(std::span<std::byte> into) noexcept;
+  // From the socket: at least one byte, and no more than there is room for.
+  [[nodiscard]] int ReceiveSome(std::span<std::byte> into, std::chrono::milliseconds timeout,
+                                size_t* count) noexcept;
+  [[nodiscard]] int Wait(short events, std::chrono::milliseconds timeout) const noexcept;
+
+  const std::atomic<bool>& stopping_;
+  std::atomic<bool> shut_{false};
+  // Guards the descriptor against Shut() while it changes.
+  std::mutex mutex_;
+  UniqueFd fd_;
+  // A head and what came with it.
+  std::unique_ptr<std::byte[]> buffer_;
+  size_t filled_ = 0;
+  size_t taken_ = 0;
+};
+
+}  // namespace gateway
+
+#endif  // NATIVE_IO_HTTP_CONNECTION_H_

@@ -7,11 +7,12 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+
+#include "native/io/polling.h"
 
 namespace gateway {
 namespace {
@@ -22,12 +23,6 @@ constexpr uint64_t kAfterSlowWriteNs = 100'000'000;
 // A buffered write waits when the kernel throttles writers of dirty pages. That shows as one slow
 // write; for a while after it, writes of the whole process go to the pool.
 std::atomic<uint64_t> inline_writes_from_ns{0};
-
-uint64_t NowNs() noexcept {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // Runs `call` (buffers, count, offset) over all buffers, IOV_MAX at a time, until one comes back
 // short. What was transferred before an error counts, as in read(2).
@@ -133,12 +128,12 @@ ssize_t DescriptorFile::Write(std::span<const iovec> buffers, uint64_t offset,
   if (medium() == Medium::kMemory) {
     return ForEachPart(buffers, offset, write);
   }
-  const uint64_t start = NowNs();
+  const uint64_t start = MonotonicNs();
   if (start < inline_writes_from_ns.load(std::memory_order_relaxed)) {
     return -EAGAIN;
   }
   const ssize_t count = ForEachPart(buffers, offset, write);
-  const uint64_t end = NowNs();
+  const uint64_t end = MonotonicNs();
   if (end - start > kSlowWriteNs) {
     inline_writes_from_ns.store(end + kAfterSlowWriteNs, std::memory_order_relaxed);
   }

@@ -4,10 +4,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "native/io/polling.h"
 
 namespace gateway {
 namespace {
@@ -19,20 +20,6 @@ constexpr uint64_t kWaitNs = 50'000;
 constexpr uint32_t kFreeRounds = 8;
 constexpr uint32_t kMostSkipped = 64;
 
-uint64_t NowNs() noexcept {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
-}
-
-void Relax() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
-
 void Sleep(std::atomic<uint32_t>& word, uint32_t value) noexcept {
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 }
@@ -43,13 +30,13 @@ void Wake(std::atomic<uint32_t>& word, int count) noexcept {
 
 // Looks until `word` is no longer `value`, for at most `limit_ns`. Whether it has changed.
 bool Watch(const std::atomic<uint32_t>& word, uint32_t value, uint64_t limit_ns) noexcept {
-  const uint64_t end = NowNs() + limit_ns;
+  const uint64_t end = MonotonicNs() + limit_ns;
   do {
     for (int i = 0; i < 16; ++i) {
       if (word.load() != value) return true;
       Relax();
     }
-  } while (NowNs() < end);
+  } while (MonotonicNs() < end);
   return word.load() != value;
 }
 

@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "native/io/polling.h"
+
 namespace gateway {
 namespace {
 
@@ -21,14 +23,6 @@ constexpr uint64_t kPreemptedNs = 40'000;
 long InvoluntarySwitches() noexcept {
   rusage usage;
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
-}
-
-void Relax() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
 }
 
 }  // namespace

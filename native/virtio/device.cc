@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "native/io/polling.h"
 #include "native/virtio/buffers.h"
 
 namespace gateway {
@@ -27,12 +27,6 @@ constexpr size_t kHeaderBytes = sizeof(fuse_in_header);
 constexpr size_t kReplyHeaderBytes = sizeof(fuse_out_header);
 // Buffer lists longer than this are given back when their request is done.
 constexpr size_t kKeptBuffers = 512;
-
-uint64_t NowNs() noexcept {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
-}
 
 void PrefetchStart(const std::vector<iovec>& buffers) noexcept {
   if (!buffers.empty()) {
@@ -412,7 +406,7 @@ void Device::PublishUnderLoad() noexcept {
     if (answered == 0) {
       continue;
     }
-    if (queue.ring.Waiting() <= answered || NowNs() - queue.signalled_ns > kSignalDelayNs) {
+    if (queue.ring.Waiting() <= answered || MonotonicNs() - queue.signalled_ns > kSignalDelayNs) {
       SignalGuest(queue);
     }
   }
@@ -422,7 +416,7 @@ void Device::SignalGuest(Queue& queue) noexcept {
   if (queue.ring.Unsignalled() == 0) {
     return;
   }
-  queue.signalled_ns = NowNs();
+  queue.signalled_ns = MonotonicNs();
   if (queue.ring.TakeSignal()) {
     ++queue.statistics.signals;
     Signal(queue.call);

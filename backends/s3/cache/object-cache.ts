@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { constants, futimesSync, mkdirSync, openSync, renameSync, statfsSync, unlinkSync } from "node:fs";
 import { opendir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Logger } from "../../../src/vfs/logger.js";
 import type { ObjectStore } from "../store/object-store.js";
 import { BlockMap } from "./block-map.js";
@@ -19,6 +19,19 @@ const IDLE_DESCRIPTORS = 256;
 const SWEPT_PART = 0.25;
 /** What a file takes besides its data: header and block table. */
 const OVERHEAD_BYTES = 8192;
+
+/** Does something that needs the directory of a path, which is mostly there. */
+function inDirectory<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw err;
+    }
+    mkdirSync(dirname(path), { recursive: true });
+    return action();
+  }
+}
 
 /**
  * Contents of objects on the local disk: a sparse file for each version, by a digest of what it is. Bounded in
@@ -101,8 +114,7 @@ export class ObjectCache {
       return false;
     }
     try {
-      mkdirSync(join(place, ".."), { recursive: true });
-      renameSync(path, place);
+      inDirectory(place, () => renameSync(path, place));
     } catch (err) {
       this.#logger.debug({ err }, "what was published cannot become a cache file");
       return false;
@@ -152,8 +164,7 @@ export class ObjectCache {
   }
 
   #openFile(version: ObjectVersion, path: string): CachedObject {
-    mkdirSync(join(path, ".."), { recursive: true });
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const fd = inDirectory(path, () => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
     const now = Date.now() / 1000;
     futimesSync(fd, now, now);
     const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size);

@@ -2,6 +2,8 @@
 // `npm run bench:guest`: one guest in QEMU with a share of each server, on which a metadata loop and fio run in turn.
 // The processor is emulated, so that the guest's own part is far larger than on hardware: only the ratios say something.
 // All servers are told that the guest must not cache, so that every operation reaches them.
+//
+//   npm run bench:guest -- [--peer PATH] [--rounds 3] [--seconds 2] [--json FILE]
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

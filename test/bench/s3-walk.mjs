@@ -2,7 +2,7 @@
 // `npm run bench -- s3-walk`: memory of our S3 share while somebody lists a flat directory of many keys, and when the
 // host has forgotten them. Mounts the share on this host (root); the keys are the fake server's.
 //
-//   node test/bench/s3-walk.mjs [--keys 1000000] [--attributes s3fs|none] [--stat]
+//   npm run bench -- s3-walk [--keys 1000000] [--attributes s3fs|none] [--stat]
 //
 // --stat looks at each entry as well, as `ls -l` does: a request for each with --attributes s3fs.
 import { execFileSync, spawn, spawnSync } from "node:child_process";

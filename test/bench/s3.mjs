@@ -5,7 +5,7 @@
 // The server shares the processors with its clients: it takes large bodies for what their checksums say, as clients do
 // not pay for what a bucket's own machines do.
 //
-//   node test/bench/s3.mjs [--mib 1024] [--files 2000] [--keys 10000] [--only ours,plain,s3fs,rclone]
+//   npm run bench -- s3 [--mib 1024] [--files 2000] [--keys 10000] [--only ours,plain,s3fs,rclone]
 //                          [--groups large,small,list] [--latency-ms 15] [--bytes-per-second 80000000]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -25,7 +25,9 @@ try {
 
 /** What the comment at the beginning of a kind's module says. @param {string} kind */
 function usageOf(kind) {
-  const lines = readFileSync(new URL(`${kind}.mjs`, import.meta.url), "utf8").split("\n").slice(1);
+  const lines = readFileSync(new URL(`${kind}.mjs`, import.meta.url), "utf8")
+    .split("\n")
+    .slice(1);
   const end = lines.findIndex((line) => !line.startsWith("//"));
   return lines
     .slice(0, end)

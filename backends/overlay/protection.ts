@@ -1,5 +1,5 @@
 import { Attr, PROTECTED } from "../../src/vfs/attributes.js";
-import { type Awaitable, EPERM, type Result, type Status } from "../../src/vfs/errno.js";
+import { type Awaitable, ENOSYS, EPERM, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { mark } from "./marks.js";
@@ -53,7 +53,8 @@ function* readProtection(overlay: Overlay, node: OverlayNode): Steps<Result<numb
     found = status < 0 ? status : (attr[Attr.INODE_FLAGS] as number) & PROTECTED;
   } else if (node.isDirectory || node.isRegular) {
     const value = yield* mark(layer, real, overlay.names.protection);
-    found = value === undefined ? 0 : typeof value === "number" ? value : decode(value);
+    // A layer without attributes protects nothing in this way.
+    found = value === undefined || value === -ENOSYS ? 0 : typeof value === "number" ? value : decode(value);
   }
   if (found >= 0) {
     // Somebody may have changed it meanwhile.

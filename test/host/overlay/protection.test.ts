@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import {
+  appendFileSync,
   chmodSync,
   linkSync,
   mkdirSync,
@@ -59,6 +60,26 @@ describe.skipIf(whyNoHostMounts() !== undefined)("an overlay", () => {
       expect(readFileSync(files[0], "utf8")).toBe("immutable");
     } finally {
       flags("-");
+    }
+  });
+
+  test("lets append-only files be appended to by guests that do not open them", async () => {
+    const layers = new Layers(1);
+    const file = layers.lower(0, "append", "one,");
+    execFileSync("chattr", ["+a", file]);
+    try {
+      // Flags of the lower file, and then of its copy.
+      for (const expected of ["one,two,", "one,two,two,"]) {
+        await layers.mounted((share) => {
+          const path = join(share, "append");
+          appendFileSync(path, "two,");
+          expect(() => writeFileSync(path, "three", { flag: "r+" })).toThrow("EPERM");
+          expect(() => truncateSync(path, 1)).toThrow("EPERM");
+          expect(readFileSync(path, "utf8")).toBe(expected);
+        }, layers.args("--no-open-requests"));
+      }
+    } finally {
+      execFileSync("chattr", ["-a", file]);
     }
   });
 

@@ -4,6 +4,7 @@ import {
   type AttributeChange,
   type AttrRecord,
   getWords64,
+  PROTECTED,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
@@ -24,6 +25,7 @@ import { isSameOwner, modeAndTimesOf, ownerOf, timesOf } from "./attribute-chang
 import { cloneAttributes, cloneUp } from "./clone-up.js";
 import { sizeOfCopy } from "./copy-data.js";
 import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
+import { copyInodeFlags } from "./inode-flags.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { completeCopy, copyFrom, dataOf, findData, isComplete } from "./lower-data.js";
 import type { OverlayNode } from "./merged-node.js";
@@ -44,12 +46,15 @@ const ESSENTIAL_XATTRS = ["security.", "system.posix_acl_"];
  * Makes sure that a node is in the upper layer: an exact copy, complete before it appears under its name. All who
  * ask while it is being made wait for the same copy.
  * @param size how much of a file's data is wanted, for one that is about to be truncated
+ * @param forbidding those of chattr's flags that forbid the change that it is for
  */
-export function copyUp(overlay: Overlay, node: OverlayNode, size?: bigint): Awaitable<Status> {
-  if (node.upper !== undefined) {
-    return copyUpProtected(overlay, node, size);
-  }
-  return andThen(checkProtection(overlay, node), (status) =>
+export function copyUp(
+  overlay: Overlay,
+  node: OverlayNode,
+  size?: bigint,
+  forbidding: number = PROTECTED,
+): Awaitable<Status> {
+  return andThen(checkProtection(overlay, node, forbidding), (status) =>
     status < 0 ? status : copyUpProtected(overlay, node, size),
   );
 }
@@ -77,14 +82,18 @@ export function copyUpProtected(overlay: Overlay, node: OverlayNode, size?: bigi
 }
 
 /** As copyUp, for changes of attributes: with metacopy the data of a file stays below. */
-export function copyUpAttributes(overlay: Overlay, node: OverlayNode): Awaitable<Status> {
-  if (!overlay.settings.metacopy || !node.isRegular) {
-    return node.upper === undefined ? copyUp(overlay, node) : 0;
-  }
-  return andThen(checkProtection(overlay, node), (status) => {
+export function copyUpAttributes(
+  overlay: Overlay,
+  node: OverlayNode,
+  forbidding: number = PROTECTED,
+): Awaitable<Status> {
+  return andThen(checkProtection(overlay, node, forbidding), (status) => {
     const { upper } = overlay;
     if (status < 0 || node.upper !== undefined) {
       return status;
+    }
+    if (!overlay.settings.metacopy || !node.isRegular) {
+      return copyUpProtected(overlay, node);
     }
     return upper === undefined
       ? -EROFS
@@ -139,7 +148,8 @@ function* copyNode(
   }
   const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
   const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
-  if (node.isRegular && (links === 1 || upper.index === undefined)) {
+  const canBeCloned = node.isRegular && ((attr[Attr.INODE_FLAGS] as number) & PROTECTED) === 0;
+  if (canBeCloned && (links === 1 || upper.index === undefined)) {
     const isWithoutData = attributesOnly && links === 1 && getWords64(attr, Attr.SIZE) > 0;
     const cloned = isWithoutData
       ? yield* cloneAttributes(overlay, upper, node, attr, origin)
@@ -270,6 +280,9 @@ function* fill(
   }
   if (status >= 0) {
     status = yield* copyXattrs(overlay, upper, node, made);
+  }
+  if (status >= 0 && (node.isRegular || node.isDirectory)) {
+    status = yield* copyInodeFlags(overlay, upper, node, made, attr);
   }
   if (status >= 0) {
     status = yield* set(node.type === S_IFLNK ? timesOf(attr) : modeAndTimesOf(attr));

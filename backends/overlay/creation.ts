@@ -16,6 +16,7 @@ import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import { adopt, lowerShows } from "./lookup.js";
 import type { OverlayNode } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
+import { IMMUTABLE } from "./protection.js";
 import { type Steps, wait } from "./steps.js";
 import { setOpaque, type UpperEntry, upperEntry } from "./whiteouts.js";
 import { discardWork } from "./work-directory.js";
@@ -75,6 +76,7 @@ export function* create<T extends Made>(
   const node = adopt(overlay, { type, upper: nodeOf(made), lowers: [] }, out);
   node.known = true;
   node.dataKnown = true;
+  node.protection = 0;
   overlay.nodes.place(node, parent, name);
   overlay.present(node, out);
   return { made, node };
@@ -114,7 +116,7 @@ export function* checkFree(
   if (parent.children?.has(name)) {
     return -EEXIST;
   }
-  const ready = yield* wait(copyUp(overlay, parent));
+  const ready = yield* wait(copyUp(overlay, parent, undefined, IMMUTABLE));
   if (ready < 0 || parent.upper === undefined) {
     return ready;
   }

@@ -1,4 +1,4 @@
-import { type AttrRecord, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
+import { type AttrRecord, PROTECTED, S_IFLNK, S_IFREG } from "../../src/vfs/attributes.js";
 import {
   type Awaitable,
   EEXIST,
@@ -20,11 +20,13 @@ import { adopt, lookup } from "./lookup.js";
 import { dataOf, findData } from "./lower-data.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
+import { IMMUTABLE } from "./protection.js";
 import { andThen, run, type Steps, wait } from "./steps.js";
 
 const O_ACCMODE = 3;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
+const O_APPEND = 0o2000;
 const O_NOATIME = 0o1000000;
 
 /** Opens a regular file, in the upper layer if it is to be written. */
@@ -45,7 +47,8 @@ export function openFile(
           status < 0 ? status : openReal(overlay, caller, node, flags),
         );
   }
-  return andThen(copyUp(overlay, node, truncates ? 0n : undefined), (status) =>
+  const forbidding = !truncates && (flags & O_APPEND) !== 0 ? IMMUTABLE : PROTECTED;
+  return andThen(copyUp(overlay, node, truncates ? 0n : undefined, forbidding), (status) =>
     status < 0 ? status : openReal(overlay, caller, node, flags),
   );
 }
@@ -119,7 +122,7 @@ export function* createTemporary(
   mode: number,
   out: AttrRecord,
 ): Steps<Result<VfsHandle>> {
-  const ready = yield* wait(copyUp(overlay, parent));
+  const ready = yield* wait(copyUp(overlay, parent, undefined, IMMUTABLE));
   if (ready < 0 || overlay.upper === undefined || parent.upper === undefined) {
     return ready < 0 ? ready : -EROFS;
   }
@@ -133,6 +136,7 @@ export function* createTemporary(
   overlay.present(node, out);
   node.known = true;
   node.dataKnown = true;
+  node.protection = 0;
   return new OverlayFileHandle(node, overlay.upper, made);
 }
 

@@ -5,6 +5,7 @@ import type { Layer, UpperLayer } from "./layers.js";
 import { mark } from "./marks.js";
 import type { OverlayNode, Stack } from "./merged-node.js";
 import type { Overlay } from "./overlay.js";
+import { IMMUTABLE } from "./protection.js";
 import { type Steps, wait } from "./steps.js";
 
 /*
@@ -30,7 +31,7 @@ export function* mayHoldGuestWhiteouts(
 
 /** Marks a directory of the upper layer as holding whiteouts of the guest's. */
 export function* markHolder(overlay: Overlay, upper: UpperLayer, directory: OverlayNode): Steps<Status> {
-  const ready = yield* wait(copyUp(overlay, directory));
+  const ready = yield* wait(copyUp(overlay, directory, undefined, IMMUTABLE));
   if (ready < 0 || directory.upper === undefined || directory.holdsGuestWhiteouts === true) {
     return ready;
   }

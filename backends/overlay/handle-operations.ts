@@ -1,18 +1,19 @@
+import { PROTECTED } from "../../src/vfs/attributes.js";
 import { Backend } from "../../src/vfs/backend.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { type Awaitable, EXDEV, type Result, type Status } from "../../src/vfs/errno.js";
 import type { Caller, VfsHandle } from "../../src/vfs/node.js";
 import { canCopyRange } from "./copy-data.js";
-import { copyUpProtected } from "./copy-up.js";
 import { endListing, type OverlayDirectoryHandle, readDirectory } from "./directory-listing.js";
-import { OverlayFileHandle } from "./file-handle.js";
-import { type LayerNode, OVERLAY } from "./layers.js";
-import type { OverlayNode } from "./merged-node.js";
+import type { OverlayFileHandle } from "./file-handle.js";
+import { withDirectory } from "./inode-flags.js";
+import { inodeIoctl } from "./inode-ioctl.js";
 import type { Overlay } from "./overlay.js";
-import { andThen, run, type Steps, wait } from "./steps.js";
+import { checkProtection, IMMUTABLE } from "./protection.js";
+import { andThen, run } from "./steps.js";
 
-const FS_IOC_SETFLAGS = 0x4008_6602;
-const FS_IOC_FSSETXATTR = 0x401c_5820;
+/** FALLOC_FL_KEEP_SIZE: what alone an append-only file allows. */
+const KEEP_SIZE = 1;
 
 /** What an overlay does with files and directories that are open: mostly the layer's own operation. */
 export abstract class HandleOperations extends Backend {
@@ -55,12 +56,15 @@ export abstract class HandleOperations extends Backend {
 
   override fallocate(
     caller: Caller,
-    { layer, inner }: OverlayFileHandle,
+    { node, layer, inner }: OverlayFileHandle,
     mode: number,
     offset: bigint,
     length: bigint,
   ): Awaitable<Status> {
-    return layer.backend.fallocate(caller, inner, mode, offset, length);
+    const forbidding = (mode & ~KEEP_SIZE) === 0 ? IMMUTABLE : PROTECTED;
+    return andThen(checkProtection(this.overlay, node, forbidding), (status) =>
+      status < 0 ? status : layer.backend.fallocate(caller, inner, mode, offset, length),
+    );
   }
 
   override lseek(
@@ -116,34 +120,6 @@ export abstract class HandleOperations extends Backend {
     input: Uint8Array,
     into: Uint8Array,
   ): Awaitable<Status> {
-    const node = handle.node as OverlayNode;
-    const changes = command === FS_IOC_SETFLAGS || command === FS_IOC_FSSETXATTR;
-    return andThen(changes ? copyUpProtected(this.overlay, node) : 0, (status) => {
-      if (status < 0) {
-        return status;
-      }
-      if (handle instanceof OverlayFileHandle) {
-        return handle.layer.backend.ioctl(caller, handle.inner, command, input, into);
-      }
-      const real = this.overlay.real(node);
-      const ask = (open: VfsHandle) => real.layer.backend.ioctl(caller, open, command, input, into);
-      return run(withDirectory(real, ask));
-    });
-  }
-}
-
-/** Does something with a directory of a layer that has to be open for it. */
-function* withDirectory(
-  { layer, node }: LayerNode,
-  use: (open: VfsHandle) => Awaitable<Status>,
-): Steps<Status> {
-  const open = yield* wait(layer.backend.opendir(OVERLAY, node));
-  if (typeof open === "number") {
-    return open;
-  }
-  try {
-    return yield* wait(use(open));
-  } finally {
-    yield* wait(layer.backend.releasedir(open));
+    return inodeIoctl(this.overlay, caller, handle, command, input, into);
   }
 }

@@ -53,7 +53,7 @@ export class Layer {
   /** Nodes that nobody holds any more, of a backend that answers later; undefined: it does not. */
   #unheld: Set<VfsNode> | undefined;
 
-  constructor(source: LayerSource, root: VfsNode) {
+  constructor(source: Pick<LayerSource, "name" | "backend">, root: VfsNode) {
     this.name = source.name;
     this.backend = source.backend;
     this.root = root;

@@ -50,6 +50,8 @@ export class OverlayNode extends VfsNode implements Stack {
   dataKnown = false;
   /** The file, held, that has the data of a copy of attributes only. */
   lowerData: LayerNode | undefined;
+  /** chattr's immutable and append-only flags; undefined while nobody has looked. */
+  protection: number | undefined;
   readonly isAlias: boolean;
   /** Names that a copy in the index shows beyond those that its upper file has. */
   extraLinks: number | undefined;

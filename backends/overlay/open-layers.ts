@@ -15,6 +15,7 @@ import { mark } from "./marks.js";
 import { NodeTable } from "./node-table.js";
 import { encodeOrigin } from "./origin.js";
 import { Overlay, type OverlaySettings } from "./overlay.js";
+import { hasOverrides, StatOverrideBackend } from "./stat-override.js";
 import { run, type Steps, wait } from "./steps.js";
 import { readAnnouncement } from "./whiteout-forms.js";
 import { prepareWork } from "./work-directory.js";
@@ -50,7 +51,7 @@ export async function openLayers(options: OverlayOptions): Promise<Overlay> {
   }
   const lowers: Layer[] = [];
   for (const source of sources) {
-    lowers.push(new Layer(source, await source.open()));
+    lowers.push(await openLower(source));
   }
   const upper = upperSource === undefined ? undefined : await openUpper(upperSource, options.isVolatile);
   const stack = {
@@ -122,6 +123,13 @@ function* matches(upper: UpperLayer, marked: VfsNode, name: string, file: LayerN
     return true;
   }
   return typeof found === "number" || expected.equals(found);
+}
+
+async function openLower(source: LayerSource): Promise<Layer> {
+  const root = await source.open();
+  const { name, backend } = source;
+  const isOverridden = await hasOverrides(backend, root);
+  return new Layer({ name, backend: isOverridden ? new StatOverrideBackend(backend) : backend }, root);
 }
 
 async function openUpper(source: UpperSource, isVolatile: boolean): Promise<UpperLayer> {

@@ -3,6 +3,7 @@ import {
   type AttrRecord,
   Change,
   type FileSystemStatistics,
+  PROTECTED,
   S_IFCHR,
   S_IFMT,
 } from "../../src/vfs/attributes.js";
@@ -31,6 +32,7 @@ import { makeGuestWhiteout, renameLeavingWhiteout } from "./make-guest-whiteout.
 import type { OverlayNode, Place } from "./merged-node.js";
 import { type OverlayOptions, openLayers } from "./open-layers.js";
 import type { Overlay } from "./overlay.js";
+import { IMMUTABLE } from "./protection.js";
 import { remove } from "./removal.js";
 import { rename } from "./rename.js";
 import { andThen, run, type Steps } from "./steps.js";
@@ -151,7 +153,9 @@ export class OverlayBackend extends XattrOperations {
       return file.isDirectory ? -EISDIR : -EINVAL;
     }
     const { overlay } = this;
-    const copied = resizes ? copyUp(overlay, file, change.size) : copyUpAttributes(overlay, file);
+    const copied = resizes
+      ? copyUp(overlay, file, change.size)
+      : copyUpAttributes(overlay, file, isTouch(change) ? IMMUTABLE : PROTECTED);
     return andThen(copied, (ready) => {
       if (ready < 0 || file.upper === undefined || overlay.upper === undefined) {
         return ready;
@@ -352,6 +356,16 @@ export class OverlayBackend extends XattrOperations {
     const result = run(steps);
     return result instanceof Promise ? this.#lock(directories, () => result) : result;
   }
+}
+
+/** Whether only times are set, to the present one: what a file that may only be appended to allows. */
+function isTouch({ valid }: AttributeChange): boolean {
+  const isSet = (time: number, now: number) => (valid & time) !== 0 && (valid & now) === 0;
+  return (
+    (valid & (Change.MODE | Change.UID | Change.GID | Change.SIZE)) === 0 &&
+    !isSet(Change.ATIME, Change.ATIME_NOW) &&
+    !isSet(Change.MTIME, Change.MTIME_NOW)
+  );
 }
 
 /** The upper layer's handle of an open file, if it has one. */

@@ -1,4 +1,4 @@
-import { S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
+import { PROTECTED, S_IFDIR, S_IFREG } from "../../src/vfs/attributes.js";
 import { RenameFlag } from "../../src/vfs/backend.js";
 import {
   EEXIST,
@@ -24,7 +24,7 @@ import { findData } from "./lower-data.js";
 import type { OverlayNode, Place } from "./merged-node.js";
 import { markImpure } from "./origin.js";
 import type { Overlay } from "./overlay.js";
-import { checkProtection } from "./protection.js";
+import { checkProtection, IMMUTABLE } from "./protection.js";
 import { setRedirect } from "./redirect.js";
 import { checkEmpty } from "./removal.js";
 import { type Steps, wait } from "./steps.js";
@@ -111,13 +111,13 @@ function* carryOut(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Statu
 /** Gives the upper layer what is about to be renamed there, under the names that it has. */
 function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status> {
   const { from, to, source, target } = move;
-  for (const node of [
-    from.parent,
-    to.parent,
-    source,
-    move.exchange || move.countsLinks ? target : undefined,
-  ]) {
-    const status = node === undefined ? 0 : yield* bringNode(overlay, upper, node);
+  for (const [node, forbidding] of [
+    [from.parent, PROTECTED],
+    [to.parent, target === undefined ? IMMUTABLE : PROTECTED],
+    [source, PROTECTED],
+    [move.exchange || move.countsLinks ? target : undefined, PROTECTED],
+  ] as const) {
+    const status = node === undefined ? 0 : yield* bringNode(overlay, upper, node, forbidding);
     if (status < 0) {
       return status;
     }
@@ -135,8 +135,13 @@ function* bringUp(overlay: Overlay, upper: UpperLayer, move: Move): Steps<Status
 }
 
 /** A copy of attributes only is renamed with a redirect, if that can lead to its data from all of its names. */
-function* bringNode(overlay: Overlay, upper: UpperLayer, node: OverlayNode): Steps<Status> {
-  const copied = yield* wait(copyUpAttributes(overlay, node));
+function* bringNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  forbidding: number,
+): Steps<Status> {
+  const copied = yield* wait(copyUpAttributes(overlay, node, forbidding));
   const known = copied >= 0 && node.isRegular ? yield* findData(overlay, node) : copied;
   if (known < 0 || node.lowerData === undefined || node.upper === undefined) {
     return known;

@@ -14,6 +14,8 @@ export class XattrNames {
   readonly metacopy: string;
   readonly nlink: string;
   readonly upper: string;
+  /** chattr's immutable and append-only flags of a file that does not have them itself. */
+  readonly protection: string;
   /** The inode number of a copy whose origin has no name; Linux does not know it. */
   readonly number: string;
   /** Marks a directory that may hold whiteouts of an overlay in the guest; Linux does not know it. */
@@ -40,6 +42,7 @@ export class XattrNames {
     this.metacopy = `${prefix}metacopy`;
     this.nlink = `${prefix}nlink`;
     this.upper = `${prefix}upper`;
+    this.protection = `${prefix}protattr`;
     this.nested = `${prefix}nested`;
     this.guestWhiteout = `${this.escaped}whiteout`;
     this.number = `${prefix}ino`;

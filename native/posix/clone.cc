@@ -1,6 +1,8 @@
 #include "native/posix/clone.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -114,6 +116,19 @@ int CopyXattrs(int from, int to, const CloneOptions& options) {
   return 0;
 }
 
+// What Linux's own copies keep of chattr's flags. The lower file system may have none, or the upper
+// one others.
+int CopyInodeFlags(int from, int to) {
+  constexpr int kCopied = FS_SYNC_FL | FS_NOATIME_FL;
+  int flags = 0;
+  int own = 0;
+  if (ioctl(from, FS_IOC_GETFLAGS, &flags) != 0 || (flags & kCopied) == 0) return 0;
+  if (ioctl(to, FS_IOC_GETFLAGS, &own) != 0) return 0;
+  own |= flags & kCopied;
+  if (ioctl(to, FS_IOC_SETFLAGS, &own) == 0) return 0;
+  return IsUnsupported(-errno) || errno == ENOTTY || errno == EPERM ? 0 : -errno;
+}
+
 // In this order because changing the owner and writing clear setuid, and all of it changes times.
 int Fill(int from, int to, const CloneOptions& options) {
   struct stat what;
@@ -123,6 +138,7 @@ int Fill(int from, int to, const CloneOptions& options) {
   if (!is_owner && fchown(to, what.st_uid, what.st_gid) != 0) return -errno;
   int status = CopyData(from, to, what, options.size);
   if (status == 0) status = CopyXattrs(from, to, options);
+  if (status == 0) status = CopyInodeFlags(from, to);
   if (status < 0) return status;
   const bool wants_more = options.xattr[0] != '\0';
   if (wants_more && fsetxattr(to, options.xattr, options.value.data(), options.value.size(), 0)) {

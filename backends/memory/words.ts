@@ -13,10 +13,10 @@ export function highHalf(value: bigint): number {
 
 /** Low 32 bits of a number from 0 to 2^53 - 1. */
 export function lowWord(value: number): number {
-  return value % TWO_POW_32;
+  return value >>> 0;
 }
 
 /** What is above the low 32 bits of a number from 0 to 2^53 - 1. */
 export function highWord(value: number): number {
-  return Math.floor(value / TWO_POW_32);
+  return value < TWO_POW_32 ? 0 : Math.floor(value / TWO_POW_32);
 }

@@ -176,8 +176,8 @@ async function knownFiles(server, shared, files) {
   const top = residentKiB(server.pid);
   const descriptors = readdirSync(`/proc/${server.pid}/fd`).length;
   writeFileSync("/proc/sys/vm/drop_caches", "2");
-  // Until the memory has not changed for some seconds.
-  for (let last = -1, now = 0; last !== now; last = now, now = residentKiB(server.pid)) await delay(5000);
+  // Until it has not changed for longer than the server waits before it gives memory back.
+  for (let last = -1, now = 0; last !== now; last = now, now = residentKiB(server.pid)) await delay(15_000);
   const after = residentKiB(server.pid);
   const count = files.toLocaleString("en");
   const each = ((top - before) * 1024) / files;

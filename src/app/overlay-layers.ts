@@ -42,7 +42,8 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
   }
   const backend = hostDirectory(text, "--upper", config, logger);
   const upper = resolve(text);
-  const work = workBeside(upper, config);
+  const work =
+    config.work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(config.work);
   checkApart(upper, work, config.lower);
   return {
     name: `--upper ${JSON.stringify(text)}`,
@@ -62,18 +63,9 @@ export function upperSource(text: string, config: OverlayShareConfig, logger: Lo
   };
 }
 
-function workBeside(upper: string, { work }: OverlayShareConfig): string {
-  return work === undefined ? join(dirname(upper), `${basename(upper)}.work`) : resolve(work);
-}
-
-/**
- * A name in the work directory for what is nobody else's business; undefined without an upper layer on the host. It is not
- * in the part that is emptied at each start, which Linux does, too, and only two levels deep.
- */
-export function rehearsalDirectory(config: OverlayShareConfig): string | undefined {
-  return config.upper === undefined || MEMORY.test(config.upper)
-    ? undefined
-    : join(workBeside(resolve(config.upper), config), "warm-up");
+/** Whether changes go to a directory of the host. */
+export function hasHostUpper({ upper }: OverlayShareConfig): boolean {
+  return upper !== undefined && !MEMORY.test(upper);
 }
 
 function realPath(path: string): string {

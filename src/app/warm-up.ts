@@ -154,7 +154,7 @@ function makeLayers(at: string): { lowers: string[]; upper: string } {
  * Has a share of files that nobody else sees served to nobody while the real one is quiet: the code is compiled by the time
  * that a guest, which takes its time to boot, asks for something. It ends at the first chance after `isWanted` says no.
  *
- * @param at a directory to be made and removed; one that was left by a crash is
+ * @param at an empty directory, to be removed
  * @param batches how often the guest was answered
  */
 export async function warmUp(
@@ -163,8 +163,6 @@ export async function warmUp(
   batches: () => number,
   isWanted: () => boolean,
 ): Promise<void> {
-  const remove = () => rm(at, { recursive: true, force: true });
-  await remove();
   let rehearsal: Rehearsal | undefined;
   try {
     const { lowers, upper } = makeLayers(at);
@@ -187,6 +185,6 @@ export async function warmUp(
     }
   } finally {
     await rehearsal?.end();
-    await remove();
+    await rm(at, { recursive: true, force: true });
   }
 }

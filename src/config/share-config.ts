@@ -212,7 +212,7 @@ const overlayShare = z.strictObject({
     ._default(oneOf(SWITCHES), "on")
     .check(
       z.describe(
-        "Until a guest asks for something, files in the work directory are made and removed so that the server is fast" +
+        "Until a guest asks for something, files in /dev/shm are made and removed so that the server is fast" +
           " from the start",
       ),
     ),

@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -162,14 +170,15 @@ test("--no-open-requests means nothing where others may change files", async () 
 });
 
 test("the warm-up leaves nothing behind, not even of one that a crash ended", async () => {
-  const { upper, fs } = await overlay({});
-  const rehearsal = join(`${upper}.work`, "warm-up");
-  await fs.unmount();
-  expect(existsSync(rehearsal)).toBe(false);
-  mkdirSync(join(rehearsal, "upper"), { recursive: true });
-  const layers = ["--backend", "overlay", "--lower", join(upper, "../lower"), "--upper", upper];
-  const again = await mount({ serve: () => layers });
-  ok(again.create(ROOT, "file"));
-  expect(await again.unmount()).toBe(0);
-  expect(existsSync(rehearsal)).toBe(false);
+  // Of a process that there cannot be.
+  const left = "/dev/shm/virtiofs-gateway-warm-up-4194305-crash";
+  mkdirSync(join(left, "upper"), { recursive: true });
+  onTestFinished(() => rmSync(left, { recursive: true, force: true }));
+  const { fs } = await overlay({});
+  const { pid } = fs.gateway;
+  ok(fs.create(ROOT, "file"));
+  await expect.poll(() => existsSync(left), { timeout: 10_000 }).toBe(false);
+  expect(await fs.unmount()).toBe(0);
+  const own = readdirSync("/dev/shm").filter((name) => name.startsWith(`virtiofs-gateway-warm-up-${pid}-`));
+  expect(own).toEqual([]);
 });

@@ -218,10 +218,16 @@ describe("a host that moves directories all the time", () => {
     writeFileSync(join(outside, "passwd"), "outside");
     const secret = statSync(join(outside, "passwd"));
     const script = 'cd "$1"; while :; do mv d x; ln -s "$2" d; rm d; mv x "$2/x"; mv "$2/x" d; done';
-    const mover = spawn("sh", ["-c", script, "sh", share.directory, outside], { stdio: "ignore" });
-    onTestFinished(() => {
-      mover.kill();
-      rmSync(outside, { recursive: true, force: true });
+    const mover = spawn("sh", ["-c", script, "sh", share.directory, outside], {
+      stdio: "ignore",
+      detached: true,
+    });
+    const moved = once(mover, "exit");
+    onTestFinished(async () => {
+      // The shell and the mv that it waits for, which may take a moment to be gone.
+      process.kill(-(mover.pid as number), "SIGKILL");
+      await moved;
+      rmSync(outside, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
     });
     const { backend, root, attr } = share;
     let found = 0;

@@ -6,10 +6,12 @@ import { timesOf } from "./attribute-change.js";
 import { sizeOfCopy } from "./copy-data.js";
 import { attrRecord, OVERLAY, type UpperLayer } from "./layers.js";
 import type { OverlayNode } from "./merged-node.js";
-import { originMark } from "./origin.js";
+import { markImpure, originMark } from "./origin.js";
 import type { Overlay } from "./overlay.js";
-import { publish } from "./publish-copy.js";
+import { publish, takeCopy } from "./publish-copy.js";
 import { andThen, type Steps, wait } from "./steps.js";
+
+const NO_MARK = { name: "", value: new Uint8Array() };
 
 /** Leaves the copying of a file to the layers' backends; undefined where they cannot do it by themselves. */
 export function* cloneUp(
@@ -29,6 +31,43 @@ export function* cloneUp(
     return handle;
   }
   return yield* publishClone(overlay, upper, node, handle, false);
+}
+
+/**
+ * As cloneUp, in one call: name and all. Undefined as well where the copy would take time, or has to be looked at more
+ * closely first.
+ */
+export function* cloneUpAtOnce(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  origin: Buffer | undefined,
+  limit: bigint | undefined,
+): Steps<Status | undefined> {
+  const [place] = node.places;
+  const directory = place?.parent.upper;
+  if (node.lowerData !== undefined || place === undefined || directory === undefined) {
+    return undefined;
+  }
+  const marked = yield* markImpure(overlay, upper, place.parent);
+  if (marked < 0) {
+    return marked;
+  }
+  const { layer, node: lower } = overlay.real(node);
+  const namesApart = upper.index === undefined || origin === undefined;
+  const made = upper.backend.cloneInto(
+    layer.backend,
+    lower,
+    { work: upper.work, directory, name: place.name, namesApart },
+    cloneOptions(overlay, node, origin, limit === undefined ? Number.MAX_SAFE_INTEGER : Number(limit), false),
+    attrRecord(),
+  );
+  if (typeof made === "number") {
+    return made === -EOPNOTSUPP ? undefined : made;
+  }
+  upper.retain(made);
+  yield* takeCopy(overlay, upper, node, made);
+  return 0;
 }
 
 /**
@@ -61,6 +100,18 @@ export function* cloneAttributes(
   return yield* publishClone(overlay, upper, node, handle, true);
 }
 
+function cloneOptions(
+  overlay: Overlay,
+  node: OverlayNode,
+  origin: Buffer | undefined,
+  size: number,
+  sync: boolean,
+): CloneOptions {
+  const { prefix: skipXattrs, escaped: keepXattrs } = overlay.names;
+  const { name: xattr, value } = node.isAlias ? NO_MARK : originMark(overlay, node, origin);
+  return { size, skipXattrs, keepXattrs, xattr, value, sync };
+}
+
 /** A copy of a file without a name, held; undefined where the backends cannot make one. */
 function* clone(
   overlay: Overlay,
@@ -71,18 +122,7 @@ function* clone(
   sync: boolean,
 ): Steps<Result<VfsHandle> | undefined> {
   const { layer, node: lower } = overlay.real(node);
-  const { prefix, escaped } = overlay.names;
-  const { name, value } = node.isAlias
-    ? { name: "", value: new Uint8Array() }
-    : originMark(overlay, node, origin);
-  const options: CloneOptions = {
-    size,
-    skipXattrs: prefix,
-    keepXattrs: escaped,
-    xattr: name,
-    value,
-    sync,
-  };
+  const options = cloneOptions(overlay, node, origin, size, sync);
   const handle = yield* wait(
     upper.backend.cloneFile(layer.backend, lower, upper.work, options, attrRecord()),
   );

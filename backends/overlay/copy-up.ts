@@ -22,7 +22,7 @@ import {
 } from "../../src/vfs/errno.js";
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
 import { isSameOwner, modeAndTimesOf, ownerOf, timesOf } from "./attribute-change.js";
-import { cloneAttributes, cloneUp } from "./clone-up.js";
+import { cloneAttributes, cloneUp, cloneUpAtOnce } from "./clone-up.js";
 import { sizeOfCopy } from "./copy-data.js";
 import { hasOtherNames, indexName, linkUp, writeLinks } from "./hard-links.js";
 import { copyInodeFlags } from "./inode-flags.js";
@@ -141,12 +141,18 @@ function* copyNode(
   attributesOnly: boolean,
 ): Steps<Status> {
   const { layer, node: lower } = overlay.real(node);
+  const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
+  if (node.isRegular && !attributesOnly) {
+    const copied = yield* cloneUpAtOnce(overlay, upper, node, origin, size);
+    if (copied !== undefined) {
+      return copied;
+    }
+  }
   const attr = attrRecord();
   const status = yield* wait(layer.backend.getattr(OVERLAY, lower, undefined, attr));
   if (status < 0) {
     return status;
   }
-  const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
   const links = origin !== undefined && hasOtherNames(attr, node.type) ? (attr[Attr.NLINK] as number) : 1;
   const canBeCloned = node.isRegular && ((attr[Attr.INODE_FLAGS] as number) & PROTECTED) === 0;
   if (canBeCloned && (links === 1 || upper.index === undefined)) {

@@ -1,4 +1,4 @@
-import { Attr, type AttrRecord, S_IFCHR, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
+import { Attr, type AttrRecord, PROTECTED, S_IFCHR, S_IFDIR, S_IFMT } from "../../src/vfs/attributes.js";
 import { type Awaitable, ENOENT, ENOTDIR, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
 import type { VfsNode } from "../../src/vfs/node.js";
 import { isGuestWhiteout } from "./guest-whiteouts.js";
@@ -221,6 +221,8 @@ export function* findStack(
   out: AttrRecord,
 ): Steps<Result<Stack>> {
   const finding = new Finding({ directories: parent.lowers, name });
+  // Not every backend writes it.
+  out[Attr.INODE_FLAGS] = 0;
   let status: number = 0;
   if (parent.upper !== undefined && overlay.upper !== undefined) {
     const directory = { layer: overlay.upper, node: parent.upper };
@@ -368,6 +370,7 @@ function* newNode(
     node.isCopy = isCopy;
     node.dataKnown = dataKnown;
     node.extraLinks = links;
+    node.protection = stack.upper === undefined ? (out[Attr.INODE_FLAGS] as number) & PROTECTED : undefined;
   });
 }
 

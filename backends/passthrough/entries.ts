@@ -85,7 +85,12 @@ export class Entries {
       const status = posix.statAt(parent.path, name);
       return status < 0 ? status : this.created(parent, name);
     }
-    const former = this.#nodes.known(identityOf(posix.attr, this.#seen));
+    return this.createdPath(parent, name, path);
+  }
+
+  /** The node of what was just created and opened as a path, attributes in `posix.attr`. Errors pass. */
+  createdPath(parent: PassthroughNode, name: string, path: number): Result<PassthroughNode> {
+    const former = path < 0 ? undefined : this.#nodes.known(identityOf(posix.attr, this.#seen));
     if (former !== undefined && !former.isHeld) {
       // A deleted one's, even if both were born within one tick of the clock.
       this.#nodes.drop(former);

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { posix } from "../../src/native/posix.js";
 import { ATTR_WORDS } from "../../src/vfs/attributes.js";
-import type { CloneOptions } from "../../src/vfs/backend.js";
+import type { CloneOptions, ClonePlace } from "../../src/vfs/backend.js";
 import {
   type Awaitable,
   EEXIST,
@@ -10,10 +10,10 @@ import {
   ENOENT,
   ENOTDIR,
   ENXIO,
+  EOPNOTSUPP,
   type Result,
 } from "../../src/vfs/errno.js";
 import type { Caller } from "../../src/vfs/node.js";
-import { QUICK_COPY_BYTES } from "./devices.js";
 import type { Entries } from "./entries.js";
 import { DirectoryHandle, FileHandle, type PassthroughNode } from "./node.js";
 import type { NodeTable } from "./node-table.js";
@@ -117,9 +117,9 @@ export class FileOpener {
       return place;
     }
     const { size, skipXattrs, keepXattrs, xattr, value } = options;
-    if (size <= QUICK_COPY_BYTES && isInMemory && this.#nodes.isInMemory(directory)) {
+    if (size === 0 && isInMemory && this.#nodes.isInMemory(directory)) {
       // What is in memory has no disk to be written to.
-      return this.#cloned(posix.clone(source, place, size, skipXattrs, keepXattrs, xattr, value, 0));
+      return this.#cloned(posix.clone(source, place, size, skipXattrs, keepXattrs, xattr, value));
     }
     const attr = new Uint32Array(ATTR_WORDS);
     const bytes = new Uint8Array(attr.buffer);
@@ -130,6 +130,28 @@ export class FileOpener {
         posix.attr.set(attr);
         return this.#cloned(fd);
       });
+  }
+
+  /** As clone, with a name; `source` is in memory. Errors: EOPNOTSUPP where the copy would not be. */
+  cloneInto(source: number, place: ClonePlace, options: CloneOptions): Result<PassthroughNode> {
+    const work = place.work as PassthroughNode;
+    const directory = place.directory as PassthroughNode;
+    if (!this.#nodes.isInMemory(work)) {
+      return -EOPNOTSUPP;
+    }
+    const from = this.#nodes.pin(work);
+    const to = from < 0 ? from : this.#nodes.pin(directory);
+    if (to < 0) {
+      return to;
+    }
+    const { name, namesApart } = place;
+    const { size, skipXattrs, keepXattrs, xattr, value } = options;
+    const apart = namesApart ? 1 : 0;
+    return this.#entries.createdPath(
+      directory,
+      name,
+      posix.cloneInto(source, from, to, name, apart, size, skipXattrs, keepXattrs, xattr, value),
+    );
   }
 
   #cloned(result: number): Result<FileHandle> {

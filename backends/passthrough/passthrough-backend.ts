@@ -11,6 +11,7 @@ import {
   type Backend,
   type BackendCapabilities,
   type CloneOptions,
+  type ClonePlace,
   RenameFlag,
 } from "../../src/vfs/backend.js";
 import type { Awaitable, Result, Status } from "../../src/vfs/errno.js";
@@ -377,6 +378,21 @@ export class PassthroughBackend extends HandleOperations {
     return cloned instanceof Promise
       ? cloned.then((handle) => this.#opened(handle, out))
       : this.#opened(cloned, out);
+  }
+
+  override cloneInto(
+    source: Backend,
+    node: VfsNode,
+    place: ClonePlace,
+    options: CloneOptions,
+    out: AttrRecord,
+  ): Result<PassthroughNode> {
+    const file = node as PassthroughNode;
+    if (!(source instanceof PassthroughBackend) || !source.nodes.isInMemory(file)) {
+      return -EOPNOTSUPP;
+    }
+    const fd = source.nodes.pin(file);
+    return fd < 0 ? fd : this.#give(this.#opener.cloneInto(fd, place, options), out);
   }
 
   override parentOf(_caller: Caller, node: PassthroughNode, out: AttrRecord): Result<PassthroughNode> {

@@ -4,31 +4,36 @@
 
 #include "native/napi/posix_job.h"
 #include "native/posix/clone.h"
+#include "native/posix/files.h"
 
 namespace gateway {
 namespace {
 
 using Name = ByteString<255>;
 
-// Arguments 2 to 7 of both functions: size, skip, keep, xattr, value, sync.
+// More takes so long that others have to wait.
+constexpr int64_t kQuickBytes = 256 * 1024;
+
+// Arguments from `index` on: size, skip, keep, xattr, value.
 class CloneArguments {
  public:
-  explicit CloneArguments(const PosixCall& call)
-      : size_(call.Int64(2)), skip_(Text(call, 3)), keep_(Text(call, 4)), xattr_(Text(call, 5)) {
-    const std::span<std::byte> value = call.Bytes(6);
+  CloneArguments(const PosixCall& call, size_t index, bool sync)
+      : size_(call.Int64(index)),
+        skip_(Text(call, index + 1)),
+        keep_(Text(call, index + 2)),
+        xattr_(Text(call, index + 3)),
+        sync_(sync) {
+    const std::span<std::byte> value = call.Bytes(index + 4);
     value_.assign(reinterpret_cast<const char*>(value.data()), value.size());
-    sync_ = call.Int32(7) == 1;
   }
 
-  [[nodiscard]] int Run(int source, int directory, posix::AttrWords out) const noexcept {
-    return posix::Clone(source, directory,
-                        {.size = size_,
-                         .skip = skip_,
-                         .keep = keep_,
-                         .xattr = xattr_.c_str(),
-                         .value = std::as_bytes(std::span(value_)),
-                         .sync = sync_},
-                        out);
+  [[nodiscard]] posix::CloneOptions options() const noexcept {
+    return {.size = size_,
+            .skip = skip_,
+            .keep = keep_,
+            .xattr = xattr_.c_str(),
+            .value = std::as_bytes(std::span(value_)),
+            .sync = sync_};
   }
 
  private:
@@ -42,11 +47,22 @@ class CloneArguments {
   bool sync_;
 };
 
-// clone(source, directory, size, skip, keep, xattr, value, sync): fd
+// clone(source, directory, size, skip, keep, xattr, value): fd
 napi_value Clone(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
-  const CloneArguments arguments(call);
-  return call.Return(arguments.Run(call.Fd(0), call.Fd(1), call.attributes()));
+  const CloneArguments arguments(call, 2, false);
+  return call.Return(posix::Clone(call.Fd(0), call.Fd(1), arguments.options(), call.attributes()));
+}
+
+// cloneInto(source, work, directory, name, namesApart, size, skip, keep, xattr, value): fd
+napi_value CloneInto(napi_env env, napi_callback_info info) {
+  const PosixCall call(env, info);
+  const Name name(call, 3);
+  if (!posix::IsComponent(name.view())) return call.Return(-EINVAL);
+  const CloneArguments arguments(call, 5, false);
+  const posix::CloneLimits limits{.most = kQuickBytes, .has_names_apart = call.Int32(4) == 1};
+  return call.Return(posix::CloneInto(call.Fd(0), call.Fd(1), arguments.options(), limits,
+                                      call.Fd(2), name.get(), call.attributes()));
 }
 
 // cloneSlowly(source, directory, size, skip, keep, xattr, value, sync, attr): fd
@@ -54,17 +70,18 @@ napi_value CloneSlowly(napi_env env, napi_callback_info info) {
   const PosixCall call(env, info);
   return Submit(call,
                 [source = Duplicate(call.Fd(0)), directory = Duplicate(call.Fd(1)),
-                 arguments = CloneArguments(call), kept = KeptValue(env, call.value(8)),
-                 out = call.Bytes(8)]() noexcept -> int64_t {
+                 arguments = CloneArguments(call, 2, call.Int32(7) == 1),
+                 kept = KeptValue(env, call.value(8)), out = call.Bytes(8)]() noexcept -> int64_t {
                   if (out.size() < posix::kAttrWords * sizeof(uint32_t)) return -EINVAL;
                   auto* const words = reinterpret_cast<uint32_t*>(out.data());
-                  return arguments.Run(source.get(), directory.get(),
-                                       posix::AttrWords(words, posix::kAttrWords));
+                  return posix::Clone(source.get(), directory.get(), arguments.options(),
+                                      posix::AttrWords(words, posix::kAttrWords));
                 });
 }
 
 constexpr PosixFunction kFunctions[] = {
     {"clone", Clone},
+    {"cloneInto", CloneInto},
     {"cloneSlowly", CloneSlowly},
 };
 

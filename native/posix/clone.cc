@@ -80,9 +80,8 @@ int CopyAroundHoles(int from, int to, int64_t size) {
   return end == size ? 0 : Status(ftruncate(to, size));
 }
 
-int CopyData(int from, int to, const struct stat& what, int64_t limit) {
-  const int64_t size = std::min<int64_t>(what.st_size, limit);
-  const bool has_holes = what.st_blocks * 512 < what.st_size;
+int CopyData(int from, int to, const struct statx& what, int64_t size) {
+  const bool has_holes = what.stx_blocks * 512 < what.stx_size;
   return size <= kSmallBytes && !has_holes ? CopyByHand(from, to, 0, size)
                                            : CopyAroundHoles(from, to, size);
 }
@@ -129,14 +128,25 @@ int CopyInodeFlags(int from, int to) {
   return IsUnsupported(-errno) || errno == ENOTTY || errno == EPERM ? 0 : -errno;
 }
 
+bool Exceeds(const struct statx& what, int64_t size, const CloneLimits& limits) {
+  const bool is_protected = (what.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0;
+  const bool has_names = what.stx_nlink > 1 && !limits.has_names_apart;
+  const int64_t bytes = std::min(static_cast<int64_t>(what.stx_size), size);
+  return is_protected || has_names || bytes > limits.most;
+}
+
+timespec Time(const statx_timestamp& time) {
+  return {.tv_sec = time.tv_sec, .tv_nsec = time.tv_nsec};
+}
+
 // In this order because changing the owner and writing clear setuid, and all of it changes times.
-int Fill(int from, int to, const CloneOptions& options) {
-  struct stat what;
+int Fill(int from, int to, const struct statx& what, const CloneOptions& options) {
   struct stat made;
-  if (fstat(from, &what) != 0 || fstat(to, &made) != 0) return -errno;
-  const bool is_owner = what.st_uid == made.st_uid && what.st_gid == made.st_gid;
-  if (!is_owner && fchown(to, what.st_uid, what.st_gid) != 0) return -errno;
-  int status = CopyData(from, to, what, options.size);
+  if (fstat(to, &made) != 0) return -errno;
+  const bool is_owner = what.stx_uid == made.st_uid && what.stx_gid == made.st_gid;
+  if (!is_owner && fchown(to, what.stx_uid, what.stx_gid) != 0) return -errno;
+  const int64_t size = std::min(static_cast<int64_t>(what.stx_size), options.size);
+  int status = CopyData(from, to, what, size);
   if (status == 0) status = CopyXattrs(from, to, options);
   if (status == 0) status = CopyInodeFlags(from, to);
   if (status < 0) return status;
@@ -144,25 +154,61 @@ int Fill(int from, int to, const CloneOptions& options) {
   if (wants_more && fsetxattr(to, options.xattr, options.value.data(), options.value.size(), 0)) {
     if (errno != EPERM && errno != EOPNOTSUPP) return -errno;
   }
-  const timespec times[2] = {what.st_atim, what.st_mtim};
-  if (fchmod(to, what.st_mode & 07777) != 0 || futimens(to, times) != 0) return -errno;
+  const timespec times[2] = {Time(what.stx_atime), Time(what.stx_mtime)};
+  if (fchmod(to, what.stx_mode & 07777) != 0 || futimens(to, times) != 0) return -errno;
   return options.sync ? Status(fsync(to)) : 0;
+}
+
+// The copy, open for reading and writing.
+int Make(int source, int directory, const CloneOptions& options, const CloneLimits* limits) {
+  // Reading a file leaves no traces in it.
+  const int opened = Reopen(source, O_RDONLY | O_NOATIME);
+  if (opened < 0) return opened;
+  const UniqueFd from(opened);
+  struct statx what;
+  if (statx(from.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &what) != 0) return -errno;
+  if (limits != nullptr && Exceeds(what, options.size, *limits)) return -EOPNOTSUPP;
+  const int made = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, kPrivate);
+  // EISDIR: a file system, or a kernel, that has never heard of it.
+  if (made < 0) return errno == EISDIR ? -EOPNOTSUPP : -errno;
+  UniqueFd to(made);
+  const int filled = Fill(from.get(), to.get(), what, options);
+  return filled < 0 ? filled : to.Release();
+}
+
+// Names a file in a directory, which nobody is to see from the directory's times.
+int LinkUnseen(int fd, int directory, const char* name) {
+  struct stat before;
+  if (fstat(directory, &before) != 0) return -errno;
+  const int linked = Link(fd, directory, name);
+  if (linked < 0) return linked;
+  // Only what the guest sees of the directory depends on it.
+  (void)SetTimes(directory, {before.st_atim, before.st_mtim});
+  return 0;
 }
 
 }  // namespace
 
 int Clone(int source, int directory, const CloneOptions& options, AttrWords out) noexcept {
-  // Reading a file leaves no traces in it.
-  const int opened = Reopen(source, O_RDONLY | O_NOATIME);
-  if (opened < 0) return opened;
-  const UniqueFd from(opened);
-  const int made = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, kPrivate);
-  // EISDIR: a file system, or a kernel, that has never heard of it.
-  if (made < 0) return errno == EISDIR ? -EOPNOTSUPP : -errno;
+  const int made = Make(source, directory, options, nullptr);
+  if (made < 0) return made;
   UniqueFd to(made);
-  const int filled = Fill(from.get(), to.get(), options);
-  const int status = filled < 0 ? filled : StatFd(to.get(), out);
+  const int status = StatFd(to.get(), out);
   return status < 0 ? status : to.Release();
+}
+
+int CloneInto(int source, int work, const CloneOptions& options, const CloneLimits& limits,
+              int directory, const char* name, AttrWords out) noexcept {
+  const int made = Make(source, work, options, &limits);
+  if (made < 0) return made;
+  const UniqueFd to(made);
+  // Before there is a name, so that none is left when this fails.
+  const int opened = Reopen(to.get(), O_PATH);
+  if (opened < 0) return opened;
+  UniqueFd path(opened);
+  const int linked = LinkUnseen(to.get(), directory, name);
+  const int status = linked < 0 ? linked : StatFd(path.get(), out);
+  return status < 0 ? status : path.Release();
 }
 
 }  // namespace gateway::posix

@@ -32,6 +32,19 @@ struct CloneOptions {
 [[nodiscard]] int Clone(int source, int directory, const CloneOptions& options,
                         AttrWords out) noexcept;
 
+// Which files CloneInto leaves alone, with EOPNOTSUPP: those with more bytes to copy, those that
+// chattr protects, and unless `has_names_apart` those that have other names as well.
+struct CloneLimits {
+  int64_t most;
+  bool has_names_apart;
+};
+
+// As Clone, made in `work` and then named `name` in `directory`, whose times stay as they are.
+// Returns a descriptor of the copy as a path (O_PATH).
+[[nodiscard]] int CloneInto(int source, int work, const CloneOptions& options,
+                            const CloneLimits& limits, int directory, const char* name,
+                            AttrWords out) noexcept;
+
 }  // namespace gateway::posix
 
 #endif  // NATIVE_POSIX_CLONE_H_

@@ -31,6 +31,9 @@ export interface Rehearsal {
 /** A node by its id. */
 type NodeId = readonly [low: number, high: number];
 
+/** An open file by its number. */
+type HandleNumber = readonly [low: number, high: number];
+
 /** Sends requests to a session as a guest would. */
 class Guest {
   readonly #lane: Lane;
@@ -61,13 +64,24 @@ class Guest {
 
   /** As request, of what answers with an entry. */
   async entry(opcode: number, parent: NodeId, words: readonly number[], name: string): Promise<NodeId> {
-    const result = this.request(opcode, parent, words, `${name}\0`);
+    return (await this.#number(this.request(opcode, parent, words, `${name}\0`))) ?? [0, 0];
+  }
+
+  /** Opens a file for reading. Undefined: files need not be opened. */
+  open(file: NodeId): Promise<HandleNumber | undefined> {
+    return this.#number(this.request(Opcode.OPEN, file, [0, 0]));
+  }
+
+  /** The number with which the reply begins; undefined after an error. */
+  async #number(result: number): Promise<readonly [low: number, high: number] | undefined> {
     if (result === LaneResult.PENDING) {
       await delay(1);
+    } else if (result < 0) {
+      return undefined;
     }
-    const { words: all } = this.#lane;
+    const { words } = this.#lane;
     const reply = SLOT * Slot.WORDS + Slot.REPLY_WORD;
-    return result < 0 && result !== LaneResult.PENDING ? [0, 0] : [all[reply] ?? 0, all[reply + 1] ?? 0];
+    return [words[reply] ?? 0, words[reply + 1] ?? 0];
   }
 }
 
@@ -103,7 +117,13 @@ async function useFile(guest: Guest, directory: NodeId, name: string): Promise<v
   await guest.entry(Opcode.LOOKUP, directory, [], `no-${name}`);
   const file = await guest.entry(Opcode.LOOKUP, directory, [], name);
   guest.request(Opcode.GETATTR, file, [0, 0, 0, 0]);
-  guest.request(Opcode.READ, file, [0, 0, 0, 0, 4096, 0, 0, 0, 0, 0]);
+  const handle = await guest.open(file);
+  if (handle === undefined) {
+    guest.request(Opcode.READ, file, [0, 0, 0, 0, 4096, 0, 0, 0, 0, 0]);
+  } else {
+    // Native code reads what is open.
+    guest.request(Opcode.RELEASE, file, [...handle, 0, 0, 0, 0]);
+  }
   const change = new Array(22).fill(0);
   change[0] = MODE_VALID;
   change[17] = 0o100600;

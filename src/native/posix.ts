@@ -224,7 +224,22 @@ interface PosixBinding {
     keepXattrs: string,
     xattr: string,
     value: Uint8Array,
-    sync: number,
+  ): number;
+  /**
+   * attr; as clone, with a name in `directory`, whose times stay as they are; returns a path. Only little data, and
+   * no file that chattr protects or, unless `namesApart` is 1, that has other names: EOPNOTSUPP.
+   */
+  cloneInto(
+    source: number,
+    work: number,
+    directory: number,
+    name: string,
+    namesApart: number,
+    size: number,
+    skipXattrs: string,
+    keepXattrs: string,
+    xattr: string,
+    value: Uint8Array,
   ): number;
 
   // What follows runs on the I/O pool; `fd` is open and may be closed once the call has returned.

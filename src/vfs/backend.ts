@@ -29,6 +29,17 @@ export interface CloneOptions {
   readonly sync: boolean;
 }
 
+/** Where {@link Backend.cloneInto} puts a copy; both directories are of the backend that makes it. */
+export interface ClonePlace {
+  /** The directory in which it is built. */
+  readonly work: VfsNode;
+  /** The one in which it is named at last, and whose times stay as they are. */
+  readonly directory: VfsNode;
+  readonly name: string;
+  /** Each name of a file gets a copy of its own. */
+  readonly namesApart: boolean;
+}
+
 /** Flags of {@link Backend.rename}, those of renameat2(2). */
 export const RenameFlag = {
   NOREPLACE: 1,
@@ -248,6 +259,20 @@ export abstract class Backend {
     _options: CloneOptions,
     _out: AttrRecord,
   ): Awaitable<Result<VfsHandle>> {
+    return -EOPNOTSUPP;
+  }
+
+  /**
+   * As {@link cloneFile}, with a name at the end. At once, or not at all: EOPNOTSUPP also where it would take time, for
+   * files that chattr protects, and for those with several names unless they go apart.
+   */
+  cloneInto(
+    _source: Backend,
+    _node: VfsNode,
+    _place: ClonePlace,
+    _options: CloneOptions,
+    _out: AttrRecord,
+  ): Result<VfsNode> {
     return -EOPNOTSUPP;
   }
 

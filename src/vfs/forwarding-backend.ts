@@ -1,5 +1,5 @@
 import type { AttributeChange, AttrRecord, FileSystemStatistics } from "./attributes.js";
-import { Backend, type BackendCapabilities, type CloneOptions } from "./backend.js";
+import { Backend, type BackendCapabilities, type CloneOptions, type ClonePlace } from "./backend.js";
 import type { DirectoryBuffer } from "./directory-buffer.js";
 import type { Awaitable, Result, Status } from "./errno.js";
 import type { Caller, FileIdentifier, VfsHandle, VfsNode } from "./node.js";
@@ -182,6 +182,16 @@ export abstract class ForwardingBackend extends Backend {
     out: AttrRecord,
   ): Awaitable<Result<VfsHandle>> {
     return this.inner.cloneFile(source, node, directory, options, out);
+  }
+
+  override cloneInto(
+    source: Backend,
+    node: VfsNode,
+    place: ClonePlace,
+    options: CloneOptions,
+    out: AttrRecord,
+  ): Result<VfsNode> {
+    return this.inner.cloneInto(source, node, place, options, out);
   }
 
   override ioctl(

@@ -41,7 +41,7 @@ class StrictLayer {
 
   #check(name: string, args: unknown[]): void {
     // The source of a clone is another layer's.
-    for (const arg of name === "cloneFile" ? args.slice(2) : args) {
+    for (const arg of name === "cloneFile" || name === "cloneInto" ? args.slice(2) : args) {
       if (arg instanceof VfsNode && !this.nodes.has(arg)) this.mistakes.push(name);
       if (arg instanceof VfsNode && name === "forget") this.nodes.delete(arg);
       if (arg instanceof VfsHandle && /^(release|discard)/.test(name)) this.handles.delete(arg);

@@ -11,15 +11,13 @@ const DEFAULT_DIRECTORY_MODE = 0o755;
 
 /** An S3 share as a configuration describes it. Sizes are bytes. */
 export interface S3ShareOptions
-  extends Omit<S3BackendOptions, "store" | "endpoint" | "stagingDirectory" | "defaults"> {
+  extends Omit<S3BackendOptions, "store" | "endpoint" | "defaults"> {
   /** Default: found out. */
   readonly region: string | undefined;
   /** URL of a server; default: AWS. */
   readonly endpoint: string | undefined;
   readonly pathStyle: boolean;
   readonly anonymous: boolean;
-  /** Default: one for this bucket and prefix below the state directory of the program. */
-  readonly stagingDirectory: string | undefined;
 }
 
 function defaultStagingDirectory({ endpoint, bucket, prefix }: S3ShareOptions): string {
@@ -30,11 +28,12 @@ function defaultStagingDirectory({ endpoint, bucket, prefix }: S3ShareOptions): 
 }
 
 /**
- * Makes the backend of an S3 share; nothing is asked of the bucket before it starts.
+ * Makes the backend of an S3 share; its staging directory is one for this bucket and prefix below the state directory of the
+ * program unless given, and temporary where nothing is written; nothing is asked of the bucket before it starts.
  * @throws GatewayError when region or endpoint cannot be
  */
 export async function createS3Backend(options: S3ShareOptions): Promise<Backend> {
-  const { bucket, region, endpoint, pathStyle, anonymous } = options;
+  const { bucket, region, endpoint, pathStyle, anonymous, readonly } = options;
   const store = await openS3Store({
     bucket,
     pathStyle,
@@ -46,7 +45,7 @@ export async function createS3Backend(options: S3ShareOptions): Promise<Backend>
     ...options,
     store,
     endpoint: endpoint ?? "AWS",
-    stagingDirectory: options.stagingDirectory ?? defaultStagingDirectory(options),
+    stagingDirectory: readonly ? undefined : (options.stagingDirectory ?? defaultStagingDirectory(options)),
     defaults: {
       fileMode: DEFAULT_FILE_MODE,
       directoryMode: DEFAULT_DIRECTORY_MODE,

@@ -40,8 +40,8 @@ export interface S3BackendOptions {
   /** Where blocks and attributes of objects are kept; a private temporary directory unless given. */
   readonly cacheDirectory: string | undefined;
   readonly cacheBytes: number;
-  /** Where changes wait for the bucket. */
-  readonly stagingDirectory: string;
+  /** Where changes wait for the bucket; a private temporary directory unless given. */
+  readonly stagingDirectory: string | undefined;
   readonly fsync: FsyncMode;
   readonly onConflict: ConflictPolicy;
   readonly consistency: Consistency;

@@ -33,7 +33,7 @@ function reasonOf(error: unknown): string {
 
 async function probe(options: S3BackendOptions): Promise<StoreFeatures> {
   try {
-    return await options.store.probe(options.prefix + SCRATCH);
+    return await options.store.probe(options.readonly ? undefined : options.prefix + SCRATCH);
   } catch (cause) {
     if (!(cause instanceof StoreError)) {
       throw cause;
@@ -48,8 +48,13 @@ function describe(options: S3BackendOptions, features: StoreFeatures): string {
   const has = (what: string, there: boolean) => `${there ? "" : "no "}${what}`;
   const { createOnly, replaceOnly, conditionalDelete, conditionalCopy, partCopy, checksums, versioned } =
     features;
+  const place = options.prefix === "" ? options.bucket : `${options.bucket}/${options.prefix}`;
+  const share = `S3 share ${place} at ${options.endpoint}`;
+  if (options.readonly) {
+    return `${share}: read-only, ${has("versions", versioned)}`;
+  }
   const details = [
-    features.writable ? "writable" : "read-only",
+    "writable",
     has("conditional writes", createOnly && replaceOnly),
     has("conditional copies", conditionalCopy),
     has("conditional deletes", conditionalDelete),
@@ -57,8 +62,7 @@ function describe(options: S3BackendOptions, features: StoreFeatures): string {
     has("checksums", checksums),
     has("versions", versioned),
   ];
-  const place = options.prefix === "" ? options.bucket : `${options.bucket}/${options.prefix}`;
-  return `S3 share ${place} at ${options.endpoint}: ${details.join(", ")}`;
+  return `${share}: ${details.join(", ")}`;
 }
 
 /** Removes temporary caches of processes that ended without doing so. */
@@ -81,16 +85,34 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** The directory for the cache and how to leave it. */
-function prepareCache(options: S3BackendOptions): { path: string; leave: () => void } {
-  const { cacheDirectory } = options;
+/** Where a share has its files, and how to leave that. */
+interface Directories {
+  readonly cache: string;
+  readonly staging: string;
+  leave(): void;
+}
+
+/** What is not configured is temporary. */
+function prepareDirectories({ cacheDirectory, stagingDirectory, logger }: S3BackendOptions): Directories {
+  const temporary: string[] = [];
+  const makeTemporary = () => {
+    removeLeftovers(logger);
+    const path = mkdtempSync(join(tmpdir(), `${TEMPORARY}${process.pid}-`));
+    temporary.push(path);
+    return path;
+  };
   if (cacheDirectory !== undefined) {
     mkdirSync(cacheDirectory, { recursive: true });
-    return { path: cacheDirectory, leave: () => {} };
   }
-  removeLeftovers(options.logger);
-  const path = mkdtempSync(join(tmpdir(), `${TEMPORARY}${process.pid}-`));
-  return { path, leave: () => rmSync(path, { recursive: true, force: true }) };
+  return {
+    cache: cacheDirectory ?? makeTemporary(),
+    staging: stagingDirectory ?? makeTemporary(),
+    leave: () => {
+      for (const path of temporary) {
+        rmSync(path, { recursive: true, force: true });
+      }
+    },
+  };
 }
 
 function progressText({ bytes, files, removals }: StagingStatus): string {
@@ -124,22 +146,22 @@ function countsText(counts: Readonly<Record<string, number>>): string {
 async function assemble(
   options: S3BackendOptions,
   features: StoreFeatures,
-  cachePath: string,
+  directories: Directories,
 ): Promise<Namespace> {
   const { store, logger, memoryBytes } = options;
+  const bucket = `${options.endpoint}/${options.bucket}`;
   const attributes = new AttributeStore(
     store,
-    new AttributeFile(join(cachePath, "attributes"), ATTRIBUTE_FILE_BYTES),
+    new AttributeFile(join(directories.cache, "attributes"), ATTRIBUTE_FILE_BYTES, bucket),
   );
-  const bucket = `${options.endpoint}/${options.bucket}`;
   const budget = new MemoryBudget(memoryBytes / 2);
-  const cache = new ObjectCache(store, bucket, cachePath, options.cacheBytes, budget, logger);
+  const cache = new ObjectCache(store, bucket, directories.cache, options.cacheBytes, budget, logger);
   const events = publicationEvents(() => namespace);
   const area = await openStagingArea(
     {
       store,
       features,
-      directory: options.stagingDirectory,
+      directory: directories.staging,
       fsync: options.fsync,
       onConflict: options.onConflict,
       lostAndFound: `${options.prefix}lost+found/`,
@@ -177,8 +199,8 @@ export async function startShare(options: S3BackendOptions): Promise<StartedShar
       `bucket ${options.bucket}: writing is not allowed; share it with --readonly`,
     );
   }
-  const cache = prepareCache(options);
-  const namespace = await assemble(options, features, cache.path);
+  const directories = prepareDirectories(options);
+  const namespace = await assemble(options, features, directories);
   const { volume } = namespace;
   const loaded = await namespace.load(volume.root);
   if (loaded < 0) {
@@ -193,7 +215,7 @@ export async function startShare(options: S3BackendOptions): Promise<StartedShar
       volume.cache.close();
       volume.attributes.close();
       await store.close();
-      cache.leave();
+      directories.leave();
       logger.info(`S3 requests: ${countsText(store.counts)}`);
     },
   };

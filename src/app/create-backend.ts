@@ -38,9 +38,9 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
 
 async function createOverlay(config: OverlayShareConfig, logger: Logger): Promise<Backend> {
   const { OverlayBackend } = await import("../../backends/overlay/overlay-backend.js");
-  const { lowerSource, upperSource, xattrNamespace } = await import("./overlay-layers.js");
+  const { lowerSources, upperSource, xattrNamespace } = await import("./overlay-layers.js");
   return new OverlayBackend({
-    lowers: config.lower.map((path) => lowerSource(path, config, logger)),
+    lowers: await lowerSources(config, logger),
     upper: config.upper === undefined ? undefined : upperSource(config.upper, config, logger),
     xattrNamespace: xattrNamespace(config.overlayXattr),
     redirectDir: config.redirectDir === "on",

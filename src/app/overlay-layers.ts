@@ -4,14 +4,24 @@ import { MemoryBackend } from "../../backends/memory/memory-backend.js";
 import type { LayerSource, UpperSource } from "../../backends/overlay/layers.js";
 import type { XattrNamespace } from "../../backends/overlay/xattr-names.js";
 import { PassthroughBackend } from "../../backends/passthrough/passthrough-backend.js";
+import { defaultCacheSize, parseBucketPath } from "../config/s3-fields.js";
 import type { OverlayShareConfig } from "../config/share-config.js";
 import { parseSize } from "../config/size.js";
 import { ATTR_WORDS } from "../vfs/attributes.js";
+import type { Backend } from "../vfs/backend.js";
 import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
 import type { Caller, VfsNode } from "../vfs/node.js";
 
 const MEMORY = /^memory(?::(.*))?$/;
+const BUCKET = /^s3:(.*)$/s;
+/** What says something of buckets only, where it is given. */
+const BUCKET_SETTINGS = [
+  ["region", "--region"],
+  ["endpoint", "--endpoint"],
+  ["cacheDir", "--cache-dir"],
+  ["cacheSize", "--cache-size"],
+] as const;
 const DEFAULT_MEMORY_BYTES = 2 ** 30;
 const ROOT_MODE = 0o755;
 
@@ -28,10 +38,55 @@ function hostDirectory(path: string, option: string, config: OverlayShareConfig,
   });
 }
 
-/** A layer that is read: a host directory. */
-export function lowerSource(path: string, config: OverlayShareConfig, logger: Logger): LayerSource {
-  const backend = hostDirectory(path, "--lower", config, logger);
-  return { name: `--lower ${JSON.stringify(path)}`, backend, open: () => backend.start() };
+/** The bucket that a lower layer names; undefined: it is a directory. */
+function bucketOf(lower: string): string | undefined {
+  return BUCKET.exec(lower)?.[1];
+}
+
+/**
+ * The layers that are read: host directories, or what is in buckets.
+ * @throws GatewayError for what names no bucket, and for settings that are of no use
+ */
+export async function lowerSources(config: OverlayShareConfig, logger: Logger): Promise<LayerSource[]> {
+  const hasBucket = config.lower.some((lower) => bucketOf(lower) !== undefined);
+  const useless = hasBucket ? undefined : BUCKET_SETTINGS.find(([setting]) => config[setting] !== undefined);
+  if (useless !== undefined) {
+    throw new GatewayError("usage", `${useless[1]}: expected a layer in a bucket, such as --lower s3:BUCKET`);
+  }
+  return Promise.all(
+    config.lower.map(async (lower) => {
+      const bucket = bucketOf(lower);
+      const name = `--lower ${JSON.stringify(lower)}`;
+      const backend =
+        bucket === undefined
+          ? hostDirectory(lower, "--lower", config, logger)
+          : await bucketBackend(bucket, config, logger);
+      return { name, backend, open: () => backend.start() };
+    }),
+  );
+}
+
+async function bucketBackend(path: string, config: OverlayShareConfig, logger: Logger): Promise<Backend> {
+  const place = parseBucketPath(path);
+  if (place === undefined) {
+    throw new GatewayError(
+      "usage",
+      `--lower: expected s3:BUCKET or s3:BUCKET/PREFIX, got ${JSON.stringify(`s3:${path}`)}`,
+    );
+  }
+  const { createS3Backend } = await import("../../backends/s3/create-s3-backend.js");
+  const { region, endpoint, pathStyle, anonymous, cacheDir, cacheSize, memoryLimit, attributes } = config;
+  return createS3Backend({
+    ...place,
+    ...{ region, endpoint, pathStyle, anonymous, logger },
+    cacheDirectory: cacheDir,
+    cacheBytes: cacheSize ?? defaultCacheSize(cacheDir !== undefined),
+    memoryBytes: memoryLimit,
+    dialect: attributes,
+    // Lower layers are not written to, by anybody.
+    ...{ readonly: true, consistency: "immutable" },
+    ...{ stagingDirectory: undefined, fsync: "off", onConflict: "error" },
+  });
 }
 
 /** The layer that is written: a host directory, or memory. */
@@ -86,7 +141,7 @@ function checkApart(upper: string, work: string, lowers: readonly string[]): voi
   if (overlap(realUpper, realWork)) {
     throw new GatewayError("usage", "--work: expected a directory outside of --upper, and not around it");
   }
-  for (const lower of lowers.map(realPath)) {
+  for (const lower of lowers.filter((each) => bucketOf(each) === undefined).map(realPath)) {
     if (overlap(lower, realUpper) || overlap(lower, realWork)) {
       throw new GatewayError(
         "usage",

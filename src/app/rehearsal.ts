@@ -7,7 +7,7 @@ import type { SessionFeatures } from "../fuse/features.js";
 import { FuseSession } from "../fuse/session.js";
 import { Lane } from "../native/lane.js";
 import type { Logger } from "../vfs/logger.js";
-import { hasHostUpper, lowerSource, upperSource, xattrNamespace } from "./overlay-layers.js";
+import { hasHostUpper, lowerSources, upperSource, xattrNamespace } from "./overlay-layers.js";
 import { type Rehearsal, warmUp } from "./warm-up.js";
 
 const SCRATCH = "/dev/shm";
@@ -31,9 +31,13 @@ async function start(
   lowers: readonly string[],
   upper: string,
 ): Promise<Rehearsal> {
-  const config: OverlayShareConfig = { ...real, lower: [...lowers], upper, work: `${upper}.work` };
+  const config: OverlayShareConfig = {
+    ...real,
+    ...{ lower: [...lowers], upper, work: `${upper}.work` },
+    ...{ region: undefined, endpoint: undefined, cacheDir: undefined, cacheSize: undefined },
+  };
   const layers = {
-    lowers: config.lower.map((path) => lowerSource(path, config, SILENT)),
+    lowers: await lowerSources(config, SILENT),
     upper: upperSource(upper, config, SILENT),
   };
   const backend = new OverlayBackend({

@@ -28,7 +28,10 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--inodes <n>", "most files and directories (memory; default: no limit)"],
   ["--seed <path>", "directory or tar archive, also .gz, that the share starts as a copy of (memory)"],
   ["--save <tar>", "archive that the share is saved as when it ends; .gz or .tgz compresses (memory)"],
-  ["--lower <dir>", "layer that is never changed; repeat it, the one on top first (overlay)"],
+  [
+    "--lower <layer>",
+    "layer that is never changed, a directory or s3:<bucket>/<prefix>; repeat it, the one on top first (overlay)",
+  ],
   [
     "--upper <layer>",
     "layer that takes all changes, a directory or memory:<size>; none: read-only (overlay)",
@@ -48,15 +51,15 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ["--overlay-xattr <namespace>", "trusted, user or auto: where layers keep the overlay's marks (overlay)"],
   ["--bucket <name>", "bucket to share; credentials come from the environment, profiles or the machine (s3)"],
   ["--prefix <prefix>", "only keys with this prefix, such as vm1/ (s3)"],
-  ["--region <name>", "region of the bucket (s3; default: found out)"],
-  ["--endpoint <url>", "server other than AWS (s3)"],
-  ["--path-style", "the bucket is in the path of URLs and not in the host name (s3)"],
-  ["--anonymous", "do not sign requests: public buckets (s3)"],
+  ["--region <name>", "region of the bucket (s3, overlay; default: found out)"],
+  ["--endpoint <url>", "server other than AWS (s3, overlay)"],
+  ["--path-style", "the bucket is in the path of URLs and not in the host name (s3, overlay)"],
+  ["--anonymous", "do not sign requests: public buckets (s3, overlay)"],
   [
     "--cache-dir <dir>",
-    "directory for what was read of objects, kept for the next start (s3; default: temporary)",
+    "directory for what was read of objects, kept for the next start (s3, overlay; default: temporary)",
   ],
-  ["--cache-size <size>", "most bytes of it (s3; default: 10GiB, 1GiB when temporary)"],
+  ["--cache-size <size>", "most bytes of it (s3, overlay; default: 10GiB, 1GiB when temporary)"],
   [
     "--staging-dir <dir>",
     "directory for changes that are not in the bucket yet (s3; default: below /var/lib/virtiofs-gateway)",
@@ -71,10 +74,10 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "how long what the bucket said is believed: strict (not at all), close-to-open (1 s), cached (1 min) or" +
       " immutable (s3; default: close-to-open)",
   ],
-  ["--memory-limit <size>", "memory for data that is being fetched and uploaded (s3; default: 256MiB)"],
+  ["--memory-limit <size>", "memory for data that is being fetched and uploaded (s3, overlay; default: 256MiB)"],
   [
     "--attributes <dialect>",
-    "how owner, mode and times are stored with objects: s3fs, aws or none; all are read (s3; default: s3fs)",
+    "how owner, mode and times are stored with objects: s3fs, aws or none; all are read (s3, overlay; default: s3fs)",
   ],
   [
     "--on-conflict <policy>",

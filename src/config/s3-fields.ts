@@ -28,12 +28,8 @@ const endpoint = z
 const regionError = "a region such as eu-central-1";
 const region = z.string({ error: regionError }).check(z.regex(/^[a-z0-9-]{1,64}$/, { error: regionError }));
 
-/** What a share has whose files are objects of a bucket. */
-export const s3Fields = {
-  bucket: bucket.check(z.describe("Bucket to share")),
-  prefix: z
-    ._default(prefix, "")
-    .check(z.describe("Only keys with this prefix, which names in the share do not have")),
+/** How a bucket is reached and read. */
+export const s3ReadingFields = {
   region: z.optional(region.check(z.describe("Region of the bucket; found out unless given"))),
   endpoint: z.optional(endpoint.check(z.describe("URL of another server than AWS"))),
   pathStyle: z._default(flag, false).check(z.describe("The bucket is in the path of URLs, not in the host")),
@@ -46,6 +42,21 @@ export const s3Fields = {
   cacheSize: z.optional(
     size.check(z.describe("Most bytes of the cache. Default 10GiB, 1GiB without a cache directory")),
   ),
+  memoryLimit: z
+    ._default(size, 256 * MIB)
+    .check(z.describe("Memory for data that is being fetched and uploaded")),
+  attributes: z
+    ._default(oneOf(ATTRIBUTE_DIALECTS), "s3fs")
+    .check(z.describe("How owner, mode and times are stored with objects; all dialects are read")),
+};
+
+/** What a share has whose files are objects of a bucket. */
+export const s3Fields = {
+  bucket: bucket.check(z.describe("Bucket to share")),
+  prefix: z
+    ._default(prefix, "")
+    .check(z.describe("Only keys with this prefix, which names in the share do not have")),
+  ...s3ReadingFields,
   stagingDir: z.optional(
     path.check(
       z.describe(
@@ -61,12 +72,6 @@ export const s3Fields = {
   consistency: z
     ._default(oneOf(CONSISTENCY_MODES), "close-to-open")
     .check(z.describe("How long what the bucket said holds: strict 0, close-to-open 1 s, cached 1 min")),
-  memoryLimit: z
-    ._default(size, 256 * MIB)
-    .check(z.describe("Memory for data that is being fetched and uploaded")),
-  attributes: z
-    ._default(oneOf(ATTRIBUTE_DIALECTS), "s3fs")
-    .check(z.describe("How owner, mode and times are stored with objects; all dialects are read")),
   onConflict: z
     ._default(oneOf(CONFLICT_POLICIES), "error")
     .check(z.describe("What becomes of a local change when somebody else has changed the object")),
@@ -75,4 +80,14 @@ export const s3Fields = {
 /** Bytes of the cache where no size is given. */
 export function defaultCacheSize(hasDirectory: boolean): number {
   return hasDirectory ? 10 * GIB : GIB;
+}
+
+/** The bucket and prefix that a text such as BUCKET/PREFIX names. @returns undefined when it names none */
+export function parseBucketPath(text: string): { bucket: string; prefix: string } | undefined {
+  const slash = text.indexOf("/");
+  const [name, keys] = slash < 0 ? [text, ""] : [text.slice(0, slash), text.slice(slash + 1)];
+  const [parsedBucket, parsedPrefix] = [bucket.safeParse(name), prefix.safeParse(keys)];
+  return parsedBucket.success && parsedPrefix.success
+    ? { bucket: parsedBucket.data, prefix: parsedPrefix.data }
+    : undefined;
 }

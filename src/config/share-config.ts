@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import { parseXattrMap } from "../vfs/xattr-map.js";
 import { CACHE_POLICY_NAMES } from "./cache-policy.js";
 import { flag, oneOf, path, size, wholeNumber } from "./fields.js";
-import { s3Fields } from "./s3-fields.js";
+import { s3Fields, s3ReadingFields } from "./s3-fields.js";
 
 export const BACKEND_NAMES = ["passthrough", "memory", "overlay", "s3"] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
@@ -166,7 +166,7 @@ export const OVERLAY_XATTR_MODES = ["auto", "trusted", "user"] as const;
 const SWITCHES = ["on", "off"] as const;
 const MOST_LOWERS = 500;
 
-const layersError = `1 to ${MOST_LOWERS} directories, that on top first`;
+const layersError = `1 to ${MOST_LOWERS} layers, that on top first`;
 
 const overlayShare = z.strictObject({
   backend: z.literal("overlay"),
@@ -174,7 +174,11 @@ const overlayShare = z.strictObject({
   lower: z
     .array(path, { error: layersError })
     .check(z.minLength(1, { error: layersError }), z.maxLength(MOST_LOWERS, { error: layersError }))
-    .check(z.describe("Layers that are never changed, the one on top first: host directories")),
+    .check(
+      z.describe(
+        "Layers that are never changed, the one on top first: host directories, or s3:BUCKET or s3:BUCKET/PREFIX",
+      ),
+    ),
   upper: z.optional(
     path.check(
       z.describe("Layer that takes all changes: a host directory, or memory:SIZE; read-only unless given"),
@@ -219,6 +223,7 @@ const overlayShare = z.strictObject({
   overlayXattr: z
     ._default(oneOf(OVERLAY_XATTR_MODES), "auto")
     .check(z.describe("Attributes that hold the overlay's own marks: trusted, user, or auto by privilege")),
+  ...s3ReadingFields,
 });
 
 const s3Share = z.strictObject({ backend: z.literal("s3"), ...commonFields, ...s3Fields });

@@ -22,10 +22,15 @@ const TEXT_AT = 28;
 export class AttributeFile {
   readonly #fd: number;
   readonly #sets: number;
+  readonly #bucket: string;
   readonly #set = Buffer.alloc(SET_BYTES);
 
-  /** Opens or makes the file. */
-  constructor(path: string, sizeBytes: number) {
+  /**
+   * Opens or makes the file.
+   * @param bucket whose objects they are, of those that may have the same file
+   */
+  constructor(path: string, sizeBytes: number, bucket: string) {
+    this.#bucket = bucket;
     this.#fd = openSync(path, "a+");
     closeSync(this.#fd);
     this.#fd = openSync(path, "r+");
@@ -34,7 +39,7 @@ export class AttributeFile {
   }
 
   read(key: string, etag: string): ObjectAttributes | undefined {
-    const digest = digestOf(key, etag);
+    const digest = this.#digestOf(key, etag);
     this.#load(digest);
     const at = this.#findSlot(digest);
     if (at < 0) {
@@ -55,7 +60,7 @@ export class AttributeFile {
     if (text.length > SLOT_BYTES - TEXT_AT) {
       return;
     }
-    const digest = digestOf(key, etag);
+    const digest = this.#digestOf(key, etag);
     const setAt = this.#load(digest);
     const own = this.#findSlot(digest);
     const at = own >= 0 ? own : this.#oldestSlot();
@@ -70,6 +75,10 @@ export class AttributeFile {
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  #digestOf(key: string, etag: string): Buffer {
+    return createHash("sha256").update(`${this.#bucket}\0${key}\0${etag}`).digest();
   }
 
   /** Reads the set of a digest. @returns where it is in the file */
@@ -97,8 +106,4 @@ export class AttributeFile {
     }
     return oldest;
   }
-}
-
-function digestOf(key: string, etag: string): Buffer {
-  return createHash("sha256").update(key).update("\0").update(etag).digest();
 }

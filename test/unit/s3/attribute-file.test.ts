@@ -16,8 +16,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-function use<T>(run: (file: AttributeFile) => T): T {
-  const file = new AttributeFile(path, BYTES);
+function use<T>(run: (file: AttributeFile) => T, bucket = "bucket"): T {
+  const file = new AttributeFile(path, BYTES, bucket);
   try {
     return run(file);
   } finally {
@@ -32,6 +32,11 @@ test("what was written is there when the file is opened again, for that key and 
     expect(file.read("key", "other")).toBeUndefined();
     expect(file.read("other", "etag")).toBeUndefined();
   });
+});
+
+test("buckets that share a file do not see each other's", () => {
+  use((file) => file.write("key", "etag", STORED));
+  use((file) => expect(file.read("key", "etag")).toBeUndefined(), "another");
 });
 
 test("a slot whose bytes have changed counts as empty, and can be written again", () => {

@@ -10,8 +10,7 @@ const DEFAULT_FILE_MODE = 0o644;
 const DEFAULT_DIRECTORY_MODE = 0o755;
 
 /** An S3 share as a configuration describes it. Sizes are bytes. */
-export interface S3ShareOptions
-  extends Omit<S3BackendOptions, "store" | "endpoint" | "defaults"> {
+export interface S3ShareOptions extends Omit<S3BackendOptions, "store" | "endpoint" | "defaults"> {
   /** Default: found out. */
   readonly region: string | undefined;
   /** URL of a server; default: AWS. */

@@ -74,7 +74,10 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
     "how long what the bucket said is believed: strict (not at all), close-to-open (1 s), cached (1 min) or" +
       " immutable (s3; default: close-to-open)",
   ],
-  ["--memory-limit <size>", "memory for data that is being fetched and uploaded (s3, overlay; default: 256MiB)"],
+  [
+    "--memory-limit <size>",
+    "memory for data that is being fetched and uploaded (s3, overlay; default: 256MiB)",
+  ],
   [
     "--attributes <dialect>",
     "how owner, mode and times are stored with objects: s3fs, aws or none; all are read (s3, overlay; default: s3fs)",

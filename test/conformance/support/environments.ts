@@ -9,8 +9,8 @@ import type { Environment, FileSystemKind } from "./cases.js";
 import { ExecutorSystem, HostExecutor } from "./executor.js";
 import { RingsSystem } from "./rings-system.js";
 
-/** Our backends; an overlay's upper layer is a host directory or memory. */
-export type BackendName = "passthrough" | "memory" | "overlay" | "overlay-memory";
+/** Our backends; an overlay's upper layer is a host directory or memory, and its files may be used without being opened. */
+export type BackendName = "passthrough" | "memory" | "overlay" | "overlay-memory" | "overlay-unopened";
 
 /** What our backends lack: passthrough has what the file system below it has. */
 export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>> = {
@@ -18,6 +18,8 @@ export const BACKEND_LACKS: Readonly<Record<BackendName, readonly Capability[]>>
   memory: ["linkLimit"],
   overlay: ["hugeFiles", "largeXattrs", "linkLimit"],
   "overlay-memory": ["linkLimit"],
+  // What chattr forbids is said by write(2) and not by open(2).
+  "overlay-unopened": ["hugeFiles", "largeXattrs", "linkLimit", "inodeFlags"],
 };
 const EXT4_MAGIC = 0xef53;
 /** Where passthrough shares lie may be something else than ext4. */
@@ -38,6 +40,7 @@ const SERVER_ARGS: Readonly<Record<BackendName, (directory: string) => readonly 
   memory: () => ["--backend", "memory", "--size", "256MiB"],
   overlay: (directory) => [...overlayOf(directory), "--upper", join(directory, "upper")],
   "overlay-memory": (directory) => [...overlayOf(directory), "--upper", "memory:256MiB"],
+  "overlay-unopened": (directory) => [...SERVER_ARGS.overlay(directory), "--no-open-requests"],
 };
 /** Whose rules hold: an overlay's files are those of its upper layer. */
 const KINDS: Readonly<Record<BackendName, FileSystemKind>> = {
@@ -45,6 +48,7 @@ const KINDS: Readonly<Record<BackendName, FileSystemKind>> = {
   memory: "memory",
   overlay: "passthrough",
   "overlay-memory": "memory",
+  "overlay-unopened": "passthrough",
 };
 
 /** Makes two lower layers, and a directory for an upper one. */

@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr } from "../../src/vfs/attributes.js";
 import { ENOENT, EOPNOTSUPP, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
@@ -10,6 +11,8 @@ import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
 import { PinnedPaths } from "./pinned-paths.js";
 import { locate, unlocate } from "./places.js";
+
+const { O_TRUNC } = constants;
 
 /** Attributes that must survive a look at something else. */
 const kept = new Uint32Array(ATTR_WORDS);
@@ -208,6 +211,11 @@ export class NodeTable {
 
   /** Opens the regular file or directory of a node with open(2) `flags`; see {@link posix.reopen}. */
   open(node: PassthroughNode, flags: number, killSuidgid = 0): number {
+    const mayLookLater = killSuidgid === 0 && (flags & O_TRUNC) === 0;
+    const opened = node.path < 0 && mayLookLater ? this.#openUnpinned(node, flags) : -ESTALE;
+    if (opened >= 0) {
+      return opened;
+    }
     const path = this.pin(node);
     if (path < 0) {
       return path;
@@ -351,10 +359,7 @@ export class NodeTable {
       }
       return path;
     }
-    // The handle may have been made by name, of a file that the host had put there meanwhile. And a file
-    // without a name can still be opened by its handle for as long as somebody has it open.
-    const isFound = posix.stat(path) === 0 && posix.attr[Attr.NLINK] !== 0;
-    if (!isFound || !isSame(node, identityOf(posix.attr, this.#seen))) {
+    if (!this.#isFile(node, path)) {
       posix.close(path);
       this.drop(node);
       return -ESTALE;
@@ -402,6 +407,31 @@ export class NodeTable {
     }
     this.#closePath(node);
     return true;
+  }
+
+  /**
+   * Opens a node that has a handle in place of a descriptor, and leaves it that way. Fails also where {@link pin} would not,
+   * or would drop the node.
+   */
+  #openUnpinned(node: PassthroughNode, flags: number): number {
+    if (node.handle === "" || node.creator !== undefined || this.#mounts === undefined) {
+      return -ESTALE;
+    }
+    const fd = this.limited(this.#mounts.open(node.handle, flags));
+    if (fd >= 0 && !this.#isFile(node, fd)) {
+      posix.close(fd);
+      return -ESTALE;
+    }
+    return fd;
+  }
+
+  /**
+   * Whether a handle has led to the node's file. It may have been made by name, of a file that the host had put there
+   * meanwhile. And a file without a name can still be opened by its handle for as long as somebody has it open.
+   */
+  #isFile(node: PassthroughNode, fd: number): boolean {
+    const isFound = posix.stat(fd) === 0 && posix.attr[Attr.NLINK] !== 0;
+    return isFound && isSame(node, identityOf(posix.attr, this.#seen));
   }
 
   /** Whether the file would be gone without the descriptor. Leaves `posix.attr` alone. */

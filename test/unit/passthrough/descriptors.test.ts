@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { constants, mkdirSync, renameSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { PassthroughNode } from "../../../backends/passthrough/node.js";
@@ -7,6 +7,7 @@ import { Attr } from "../../../src/vfs/attributes.js";
 import { ESTALE } from "../../../src/vfs/errno.js";
 import { file, openDescriptors, ROOT_CALLER, TestShare } from "./share.js";
 
+const { O_RDWR, O_TRUNC } = constants;
 const LIMIT = 100;
 /** Descriptors above the limit: those in use, mounts, and a margin. */
 const SLACK = 20;
@@ -87,6 +88,19 @@ describe.each(CASES)("descriptors, file handles $inodeFileHandles, below $below"
     for (const each of others) expect(on.getattr(each)).toBe(0);
   });
 
+  it("are not needed to open a file, which can be unlinked then and used as before", () => {
+    const on = share(options);
+    const nodes = held(on, 500);
+    const node = nodes.find((each) => each.path < 0) as PassthroughNode;
+    const i = nodes.indexOf(node);
+    const handle = file(on.backend.open(ROOT_CALLER, node, 0));
+    // Without file handles it takes one.
+    expect(node.path < 0).toBe(options.inodeFileHandles === "prefer");
+    expect(on.unlink(`f${i}`)).toBe(0);
+    expect([on.getattr(node), on.attr[Attr.NLINK], on.attr[Attr.SIZE]]).toEqual([0, 0, i % 50]);
+    on.release(handle);
+  });
+
   it("a directory whose descriptor was given up can be removed and still be asked about", () => {
     const on = share(options);
     const directory = on.mkdir("d");
@@ -109,7 +123,9 @@ describe.each(CASES)("descriptors, file handles $inodeFileHandles, below $below"
       unlinkSync(on.path(name));
       writeFileSync(on.path(name), "another file, and a longer one than any that was there before it");
       expect(on.getattr(each), `${name} ${ino}`).toBe(-ESTALE);
+      expect(on.backend.open(ROOT_CALLER, each, O_TRUNC | O_RDWR)).toBe(-ESTALE);
       expect(on.backend.open(ROOT_CALLER, each, 0)).toBe(-ESTALE);
+      expect(statSync(on.path(name)).size).toBeGreaterThan(0);
       const found = on.lookup(name);
       expect(found).not.toBe(each);
       expect(on.getattr(each)).toBe(-ESTALE);

@@ -34,8 +34,8 @@ export function* cloneUp(
 }
 
 /**
- * As cloneUp, in one call: name and all. Undefined as well where the copy would take time, or has to be looked at more
- * closely first.
+ * As cloneUp, in one call: name and all. Undefined as well where the copy would take time, or where the file has to be looked
+ * at more closely first: its data may be in another layer.
  */
 export function* cloneUpAtOnce(
   overlay: Overlay,

@@ -126,20 +126,6 @@ function* copy(
       return status;
     }
   }
-  const known = node.isRegular ? yield* findData(overlay, node) : 0;
-  if (known < 0) {
-    return known;
-  }
-  return yield* copyNode(overlay, upper, node, size, attributesOnly);
-}
-
-function* copyNode(
-  overlay: Overlay,
-  upper: UpperLayer,
-  node: OverlayNode,
-  size: bigint | undefined,
-  attributesOnly: boolean,
-): Steps<Status> {
   const { layer, node: lower } = overlay.real(node);
   const origin = node.isAlias ? undefined : yield* originOf({ layer, node: lower });
   if (node.isRegular && !attributesOnly) {
@@ -148,6 +134,22 @@ function* copyNode(
       return copied;
     }
   }
+  const known = node.isRegular ? yield* findData(overlay, node) : 0;
+  if (known < 0) {
+    return known;
+  }
+  return yield* copyNode(overlay, upper, node, origin, size, attributesOnly);
+}
+
+function* copyNode(
+  overlay: Overlay,
+  upper: UpperLayer,
+  node: OverlayNode,
+  origin: Buffer | undefined,
+  size: bigint | undefined,
+  attributesOnly: boolean,
+): Steps<Status> {
+  const { layer, node: lower } = overlay.real(node);
   const attr = attrRecord();
   const status = yield* wait(layer.backend.getattr(OVERLAY, lower, undefined, attr));
   if (status < 0) {

@@ -42,6 +42,7 @@ export function* takeCopy(
   }
   const data = node.lowerData;
   node.lowerData = undefined;
+  node.dataKnown = true;
   overlay.nodes.copiedUp(node, made);
   data?.layer.release(data.node);
   yield* moveHandles(upper, node, made);

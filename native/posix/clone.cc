@@ -91,7 +91,7 @@ bool IsEssential(std::string_view name) {
   return name.starts_with("security.") || name.starts_with("system.posix_acl_");
 }
 
-int CopyXattrs(int from, int to, const CloneOptions& options) {
+int CopyXattrs(int from, int to, const CloneOptions& options, const CloneLimits* limits) {
   std::array<char, 512> few;
   ssize_t length = flistxattr(from, few.data(), few.size());
   if (length == 0 || (length < 0 && errno == EOPNOTSUPP)) return 0;
@@ -105,7 +105,10 @@ int CopyXattrs(int from, int to, const CloneOptions& options) {
     const char* const name = names + at;
     const std::string_view text(name);
     at += static_cast<ssize_t>(text.size()) + 1;
-    if (text.starts_with(options.skip) && !text.starts_with(options.keep)) continue;
+    if (text.starts_with(options.skip) && !text.starts_with(options.keep)) {
+      if (limits != nullptr) return -EOPNOTSUPP;
+      continue;
+    }
     const ssize_t size = fgetxattr(from, name, value, kXattrBytes);
     if (size < 0) return -errno;
     if (fsetxattr(to, name, value, static_cast<size_t>(size), 0) == 0) continue;
@@ -140,14 +143,15 @@ timespec Time(const statx_timestamp& time) {
 }
 
 // In this order because changing the owner and writing clear setuid, and all of it changes times.
-int Fill(int from, int to, const struct statx& what, const CloneOptions& options) {
+int Fill(int from, int to, const struct statx& what, const CloneOptions& options,
+         const CloneLimits* limits) {
   struct stat made;
   if (fstat(to, &made) != 0) return -errno;
   const bool is_owner = what.stx_uid == made.st_uid && what.stx_gid == made.st_gid;
   if (!is_owner && fchown(to, what.stx_uid, what.stx_gid) != 0) return -errno;
   const int64_t size = std::min(static_cast<int64_t>(what.stx_size), options.size);
   int status = CopyData(from, to, what, size);
-  if (status == 0) status = CopyXattrs(from, to, options);
+  if (status == 0) status = CopyXattrs(from, to, options, limits);
   if (status == 0) status = CopyInodeFlags(from, to);
   if (status < 0) return status;
   const bool wants_more = options.xattr[0] != '\0';
@@ -172,7 +176,7 @@ int Make(int source, int directory, const CloneOptions& options, const CloneLimi
   // EISDIR: a file system, or a kernel, that has never heard of it.
   if (made < 0) return errno == EISDIR ? -EOPNOTSUPP : -errno;
   UniqueFd to(made);
-  const int filled = Fill(from.get(), to.get(), what, options);
+  const int filled = Fill(from.get(), to.get(), what, options, limits);
   return filled < 0 ? filled : to.Release();
 }
 

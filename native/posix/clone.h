@@ -32,8 +32,9 @@ struct CloneOptions {
 [[nodiscard]] int Clone(int source, int directory, const CloneOptions& options,
                         AttrWords out) noexcept;
 
-// Which files CloneInto leaves alone, with EOPNOTSUPP: those with more bytes to copy, those that
-// chattr protects, and unless `has_names_apart` those that have other names as well.
+// Which files CloneInto leaves alone, with EOPNOTSUPP: those with more bytes to copy, with extended
+// attributes to be left out, those that chattr protects, and unless `has_names_apart` those that
+// have other names as well.
 struct CloneLimits {
   int64_t most;
   bool has_names_apart;

@@ -226,8 +226,8 @@ interface PosixBinding {
     value: Uint8Array,
   ): number;
   /**
-   * attr; as clone, with a name in `directory`, whose times stay as they are; returns a path. Only little data, and
-   * no file that chattr protects or, unless `namesApart` is 1, that has other names: EOPNOTSUPP.
+   * attr; as clone, with a name in `directory`, whose times stay as they are; returns a path. Only little data, and no file
+   * that chattr protects, that has attributes to be skipped or, unless `namesApart` is 1, other names: EOPNOTSUPP.
    */
   cloneInto(
     source: number,

@@ -264,7 +264,8 @@ export abstract class Backend {
 
   /**
    * As {@link cloneFile}, with a name at the end. At once, or not at all: EOPNOTSUPP also where it would take time, for
-   * files that chattr protects, and for those with several names unless they go apart.
+   * files that chattr protects or that have attributes to be skipped, and for those with several names unless they go
+   * apart.
    */
   cloneInto(
     _source: Backend,

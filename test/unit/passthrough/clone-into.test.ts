@@ -86,7 +86,7 @@ describe("a copy with a name", () => {
 
   it("is the file, and its directory does not show it by its times", async () => {
     writeFileSync(source(), "contents");
-    for (const name of ["user.comment", "user.mine.secret", "user.mine.not.secret"]) {
+    for (const name of ["user.comment", "user.mine.not.secret"]) {
       execFileSync("setfattr", ["-n", name, "-v", "x", source()]);
     }
     chmodSync(source(), 0o4711);
@@ -114,6 +114,13 @@ describe("a copy with a name", () => {
     const shown = statSync(join(directory, "to/shown"));
     expect([shown.atimeMs, shown.mtimeMs]).toEqual([3000250, 4000500]);
     expect(readdirSync(join(directory, "to/work"))).toEqual([]);
+  });
+
+  it("is not made of a file with attributes that are to be left out", async () => {
+    writeFileSync(source(), "contents");
+    execFileSync("setfattr", ["-n", "user.mine.secret", "-v", "x", source()]);
+    expect(await cloneInto("file")).toBe(-EOPNOTSUPP);
+    expect(readdirSync(join(directory, "to/shown"))).toEqual([]);
   });
 
   it("ends where it is wanted to", async () => {

@@ -1,4 +1,3 @@
-import { constants } from "node:fs";
 import { Medium, posix } from "../../src/native/posix.js";
 import { ATTR_WORDS, Attr } from "../../src/vfs/attributes.js";
 import { ENOENT, EOPNOTSUPP, EPERM, ESTALE, type Result, type Status } from "../../src/vfs/errno.js";
@@ -11,8 +10,6 @@ import type { Mounts } from "./mounts.js";
 import { type FileHandle, type Identity, PassthroughNode } from "./node.js";
 import { PinnedPaths } from "./pinned-paths.js";
 import { locate, unlocate } from "./places.js";
-
-const { O_TRUNC } = constants;
 
 /** Attributes that must survive a look at something else. */
 const kept = new Uint32Array(ATTR_WORDS);
@@ -211,8 +208,7 @@ export class NodeTable {
 
   /** Opens the regular file or directory of a node with open(2) `flags`; see {@link posix.reopen}. */
   open(node: PassthroughNode, flags: number, killSuidgid = 0): number {
-    const mayLookLater = killSuidgid === 0 && (flags & O_TRUNC) === 0;
-    const opened = node.path < 0 && mayLookLater ? this.#openUnpinned(node, flags) : -ESTALE;
+    const opened = node.path < 0 && killSuidgid === 0 ? this.#openUnpinned(node, flags) : -ESTALE;
     if (opened >= 0) {
       return opened;
     }
@@ -398,7 +394,7 @@ export class NodeTable {
         return false;
       }
     } else {
-      const handle = this.#mounts.handleOf(node);
+      const handle = node.openHandle === "" ? this.#mounts.handleOf(node) : node.openHandle;
       if (typeof handle === "number") {
         return false;
       }
@@ -410,14 +406,14 @@ export class NodeTable {
   }
 
   /**
-   * Opens a node that has a handle in place of a descriptor, and leaves it that way. Fails also where {@link pin} would not,
-   * or would drop the node.
+   * Opens a file that was opened before and has given its descriptor up since, and leaves it that way. It was a regular one
+   * when it had its handle taken, and still is. Fails also where {@link pin} would not, or would drop the node.
    */
   #openUnpinned(node: PassthroughNode, flags: number): number {
-    if (node.handle === "" || node.creator !== undefined || this.#mounts === undefined) {
+    if (node.handle === "" || node.openHandle === "" || this.#mounts === undefined) {
       return -ESTALE;
     }
-    const fd = this.limited(this.#mounts.open(node.handle, flags));
+    const fd = this.limited(this.#mounts.open(node.openHandle, flags));
     if (fd >= 0 && !this.#isFile(node, fd)) {
       posix.close(fd);
       return -ESTALE;

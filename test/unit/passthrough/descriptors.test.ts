@@ -88,9 +88,10 @@ describe.each(CASES)("descriptors, file handles $inodeFileHandles, below $below"
     for (const each of others) expect(on.getattr(each)).toBe(0);
   });
 
-  it("are not needed to open a file, which can be unlinked then and used as before", () => {
+  it("are not needed to open a file again, which can be unlinked then and used as before", () => {
     const on = share(options);
     const nodes = held(on, 500);
+    for (const each of nodes) on.release(file(on.backend.open(ROOT_CALLER, each, 0)));
     const node = nodes.find((each) => each.path < 0) as PassthroughNode;
     const i = nodes.indexOf(node);
     const handle = file(on.backend.open(ROOT_CALLER, node, 0));

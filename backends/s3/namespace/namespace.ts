@@ -8,7 +8,7 @@ import type { StagedFile } from "../staging/staging.js";
 import type { ListedObject, ObjectAttributes, ObjectInfo } from "../store/object-store.js";
 import type { S3Volume } from "../volume.js";
 import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
-import { findKey, listPage } from "./lister.js";
+import { findKey, listPage, type PageRange } from "./lister.js";
 import { hasDigest, type KeyPart, keyPartOf, linkComponent } from "./names.js";
 import { S3Directory, S3File, type S3Node } from "./node.js";
 import { factsOf, isSameObject, versionOf } from "./object-facts.js";
@@ -219,12 +219,21 @@ export class Namespace {
     after: string | undefined,
     listing: DirectoryListing,
   ): Promise<ListingPage> {
-    const page = await listPage(this.volume.store, directory.key, after);
+    return this.keep(directory, await this.fetchPage(directory, { after, until: undefined }), listing);
+  }
+
+  /** Lists a page for {@link keep}. */
+  fetchPage(directory: S3Directory, range: PageRange): Promise<ListingPage> {
+    return listPage(this.volume.store, directory.key, range);
+  }
+
+  /** Keeps what a page says, with what has changed here since it was asked for; `listing` has the pages before it. */
+  keep(directory: S3Directory, page: ListingPage, listing: DirectoryListing): ListingPage {
     const entries = this.#withoutRemoved(directory, page.entries);
     const known = { ...page, entries: directory.withRecent(entries, page.askedMs, page.next === undefined) };
     listing.append(known);
     directory.listing = listing;
-    if (after === undefined) {
+    if (page.after === undefined) {
       directory.large = page.next !== undefined;
     }
     return known;

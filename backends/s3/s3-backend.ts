@@ -73,6 +73,8 @@ export class S3Backend extends Backend {
     changesOutside: true,
     posixAcl: false,
     parents: true,
+    birthTimes: false,
+    choosesAttributes: true,
   };
   readonly #options: S3BackendOptions;
   readonly #locks = new KeyedLocks<string>();
@@ -119,7 +121,11 @@ export class S3Backend extends Backend {
     name: string,
     out: AttrRecord,
   ): Awaitable<Result<VfsNode>> {
-    return parent instanceof S3Directory ? this.#lookup(parent, name, out) : -ENOTDIR;
+    if (!(parent instanceof S3Directory)) {
+      return -ENOTDIR;
+    }
+    parent.lookedUp++;
+    return this.#lookup(parent, name, out);
   }
 
   override getattr(

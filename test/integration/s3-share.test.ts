@@ -9,7 +9,7 @@ const LONG_KEY = `odd/${"long".repeat(70)}`;
 /** Keys of each of these directories: more than a page. */
 const LARGE = 1500;
 const FOLDERS = 40;
-const LARGE_DIRECTORIES = ["names", "looked-at", "plus", "one"];
+const LARGE_DIRECTORIES = ["names", "looked-at", "plus", "names-only", "one"];
 const ODD_KEYS = ["odd/a", "odd/a/b", "odd//c", "odd/./d", "odd/%:e", LONG_KEY, "odd/old_$folder$"];
 
 /** A bucket, and a guest at a gateway that shares it. */
@@ -151,12 +151,32 @@ describe("a bucket of the fake server", () => {
       expect(counts.ListObjectsV2).toBe(PAGES);
     });
 
-    test("READDIRPLUS brings attributes behind its first request, which all listings begin with", async () => {
+    test("READDIRPLUS asks for the attributes that are missing when its reader looks at entries", async () => {
       await enter("plus");
-      const known = () => fs.listPlus(nodeid).filter(({ entry }) => entry.nodeid !== 0n);
-      expect(known().length).toBeGreaterThan(LARGE - 50);
-      expect((await requests()).ListObjectsV2).toBe(PAGES);
-      expect((await requests()).HeadObject).toBeLessThanOrEqual(LARGE);
+      const { fh } = ok(fs.opendir(nodeid));
+      let [looks, brought] = [0, 0];
+      for (let offset = 0n; ; ) {
+        const { entries } = ok(fs.readdirplus(nodeid, fh, offset));
+        if (entries.length === 0) break;
+        for (const { name, entry } of entries.filter(({ name: each }) => !/^\.+$/.test(String(each)))) {
+          if (entry.nodeid !== 0n) brought++;
+          else looks += ok(fs.lookup(nodeid, String(name))).attr.size;
+        }
+        offset = entries.at(-1)?.off ?? 0n;
+      }
+      ok(fs.releasedir(nodeid, fh));
+      expect(looks + brought).toBe(LARGE);
+      expect(brought).toBeGreaterThan(LARGE / 2);
+      expect(await requests()).toMatchObject({ ListObjectsV2: PAGES, HeadObject: LARGE });
+      const again = fs.listPlus(nodeid).filter(({ entry }) => entry.nodeid !== 0n);
+      expect(again).toHaveLength(LARGE);
+      expect((await requests()).HeadObject).toBe(LARGE);
+    });
+
+    test("READDIRPLUS asks for no attributes while nobody looks at an entry", async () => {
+      await enter("names-only");
+      expect(fs.listPlus(nodeid)).toHaveLength(LARGE + 2);
+      expect(await requests()).toEqual({ ListObjectsV2: PAGES });
     });
 
     test("a single look-up asks for no neighbour", async () => {

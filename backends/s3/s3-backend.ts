@@ -45,6 +45,7 @@ import { type StartedShare, startShare } from "./start.js";
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
+const O_TRUNC = 0o1000;
 const LONGEST_TARGET = 4096;
 /** An exbibyte, in blocks: a bucket has no end. */
 const STATFS_BLOCKS = 2 ** 48;
@@ -285,7 +286,7 @@ export class S3Backend extends Backend {
       if (typeof made === "number") {
         return made;
       }
-      const handle = await openFile(this.#namespace.volume, caller, made.node, flags & ~O_CREAT);
+      const handle = await openFile(this.#namespace.volume, caller, made.node, flags & ~(O_CREAT | O_TRUNC));
       made.staged.release();
       fillAttributes(made.node, out);
       return handle;

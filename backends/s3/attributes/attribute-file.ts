@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { hash } from "node:crypto";
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import type { ObjectAttributes } from "../store/object-store.js";
 
@@ -23,6 +23,8 @@ export class AttributeFile {
   readonly #fd: number;
   readonly #sets: number;
   readonly #set = Buffer.alloc(SET_BYTES);
+  /** Sets of a new file that nothing was written to need not be read. */
+  readonly #used: Uint8Array | undefined;
 
   /** Opens or makes the file. */
   constructor(path: string, sizeBytes: number) {
@@ -30,6 +32,7 @@ export class AttributeFile {
     closeSync(this.#fd);
     this.#fd = openSync(path, "r+");
     this.#sets = Math.max(1, Math.floor(sizeBytes / SET_BYTES));
+    this.#used = fstatSync(this.#fd).size === 0 ? new Uint8Array(this.#sets) : undefined;
     ftruncateSync(this.#fd, this.#sets * SET_BYTES);
   }
 
@@ -66,6 +69,9 @@ export class AttributeFile {
     text.copy(slot, TEXT_AT);
     slot.writeUInt32LE(crc32(slot.subarray(LENGTH_AT, TEXT_AT + text.length)), CRC_AT);
     writeSync(this.#fd, slot, 0, TEXT_AT + text.length, setAt + at);
+    if (this.#used !== undefined) {
+      this.#used[setAt / SET_BYTES] = 1;
+    }
   }
 
   close(): void {
@@ -74,8 +80,10 @@ export class AttributeFile {
 
   /** Reads the set of a digest. @returns where it is in the file */
   #load(digest: Buffer): number {
-    const at = (digest.readUIntLE(DIGEST_BYTES, 6) % this.#sets) * SET_BYTES;
-    this.#set.fill(0, readSync(this.#fd, this.#set, 0, SET_BYTES, at));
+    const set = digest.readUIntLE(DIGEST_BYTES, 6) % this.#sets;
+    const at = set * SET_BYTES;
+    const isEmpty = this.#used?.[set] === 0;
+    this.#set.fill(0, isEmpty ? 0 : readSync(this.#fd, this.#set, 0, SET_BYTES, at));
     return at;
   }
 
@@ -100,5 +108,5 @@ export class AttributeFile {
 }
 
 function digestOf(key: string, etag: string): Buffer {
-  return createHash("sha256").update(key).update("\0").update(etag).digest();
+  return hash("sha256", `${key}\0${etag}`, "buffer");
 }

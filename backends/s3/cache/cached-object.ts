@@ -247,12 +247,28 @@ export class CachedObject {
     }
   }
 
-  /** The file has come with all bytes of the object. Resolves when their checksums are in it, too. */
-  async addAll(): Promise<void> {
+  /**
+   * The file has come with all bytes of the object, lately written. Their checksums are in it, too, when this returns
+   * undefined, or the promise resolves.
+   */
+  addAll(): Promise<void> | undefined {
     const { size, blockBytes, blocks } = this.map;
     this.map.addAll();
     this.#came.push({ first: 0, count: blocks, sequence: ++arrivals });
     this.#arrived(this, size);
+    if (size > blockBytes) {
+      return this.#sumAll();
+    }
+    const bytes = Buffer.allocUnsafe(size);
+    if (readSync(this.fd, bytes, 0, size, 0) === size && this.has(0, size)) {
+      this.map.add(0, sumsOf(bytes, blockBytes));
+      this.#save();
+    }
+    return undefined;
+  }
+
+  async #sumAll(): Promise<void> {
+    const { size, blockBytes } = this.map;
     const piece = Buffer.allocUnsafe(Math.min(size, Math.max(MIN_PART_BYTES, blockBytes)));
     for (let offset = 0; offset < size; offset += piece.length) {
       const bytes = piece.subarray(0, Math.min(piece.length, size - offset));

@@ -165,13 +165,15 @@ export class DirectoryListing {
     return undefined;
   }
 
-  /** Entries that will be wanted soon by who is followed, now that `name` is; each of them once for who goes on in order. */
+  /** Entries that will be wanted soon by who is followed, now that `name` is; each of them once for who goes on in an order. */
   ahead(name: string, follower: LookAhead): readonly ListedEntry[] {
     for (const { positions, first } of this.#pages) {
       const position = positions.get(name);
       if (position !== undefined) {
-        const { from, to } = follower.advance(first + position, this.#length);
-        return this.#slice(from, to);
+        const wanted = follower.advance(name, first + position, this.#length);
+        return "from" in wanted
+          ? this.#slice(wanted.from, wanted.to)
+          : wanted.flatMap((next) => this.find(next)?.entry ?? []);
       }
     }
     return [];

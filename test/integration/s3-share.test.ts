@@ -1,6 +1,6 @@
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Client, ok, ROOT } from "../support/frontend/index.js";
+import { Body, Client, DEFAULT_INIT_FLAGS, InitFlag, Opcode, ok, ROOT } from "../support/frontend/index.js";
 import { CREDENTIALS_ENV, FakeProcess } from "../support/s3/fake-process.js";
 import { TEST_CREDENTIALS } from "../support/s3/server.mjs";
 
@@ -43,6 +43,7 @@ describe("a bucket of the fake server", () => {
     fs = await Client.mount({
       serve: (directory) => [...fake.shareArgs(directory), "--consistency", "cached"],
       gateway: { env: CREDENTIALS_ENV },
+      init: { flags: DEFAULT_INIT_FLAGS | InitFlag.READDIRPLUS_AUTO | InitFlag.HANDLE_KILLPRIV_V2 },
     });
   });
   beforeEach(() => fake.command("reset-counts"));
@@ -81,6 +82,15 @@ describe("a bucket of the fake server", () => {
     ok(fs.release(nodeid, fh));
     return data.toString();
   }
+
+  test("is spared requests that tell nothing", () => {
+    const flags = fs.initReply?.flags ?? 0n;
+    expect(flags & InitFlag.HANDLE_KILLPRIV_V2, "GETXATTR before writes").not.toBe(0n);
+    expect(flags & InitFlag.DO_READDIRPLUS).not.toBe(0n);
+    expect(flags & InitFlag.READDIRPLUS_AUTO, "LOOKUP of what a listing has").toBe(0n);
+    const statx = new Body().u32(0, 0).u64(0).u32(0, 0xfff).bytes;
+    expect(fs.request(Opcode.STATX, ROOT, statx, 512).error).toBe("ENOSYS");
+  });
 
   test("shows keys that no path can name, and reads them", () => {
     const { nodeid } = ok(fs.lookup(ROOT, "odd"));

@@ -204,7 +204,9 @@ describe("a cache on disk", () => {
     const published = join(folder, "published");
     writeFileSync(published, Buffer.alloc(4 * MIB));
     const cache = openCache();
-    expect(cache.adopt({ path: published, fd: undefined }, { key: "published", etag: '"e"', size: 4 * MIB })).toBe(true);
+    expect(
+      cache.adopt({ path: published, fd: undefined }, { key: "published", etag: '"e"', size: 4 * MIB }),
+    ).toBe(true);
     const object = cache.open({ key: "published", etag: '"e"', size: 4 * MIB });
     const added = object.addAll();
     cache.close();

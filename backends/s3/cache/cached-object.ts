@@ -22,7 +22,7 @@ export const MIN_PART_BYTES = 2 ** 20;
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
 /** What comes over all connections in about the time of a miss. */
-const BYTES_OF_MISS = 32 * 2 ** 20;
+const BYTES_OF_MISS = 64 * 2 ** 20;
 /** Who reads so often here and there is expected to go on. */
 const LEAST_MISSES = 16;
 /** Regions that are fetched side by side when all of an object is. */

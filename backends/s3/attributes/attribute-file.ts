@@ -25,6 +25,7 @@ export class AttributeFile {
   readonly #set = Buffer.alloc(SET_BYTES);
   /** Sets of a new file that nothing was written to need not be read. */
   readonly #used: Uint8Array | undefined;
+  #isEmpty: boolean;
 
   /** Opens or makes the file. */
   constructor(path: string, sizeBytes: number) {
@@ -33,10 +34,14 @@ export class AttributeFile {
     this.#fd = openSync(path, "r+");
     this.#sets = Math.max(1, Math.floor(sizeBytes / SET_BYTES));
     this.#used = fstatSync(this.#fd).size === 0 ? new Uint8Array(this.#sets) : undefined;
+    this.#isEmpty = this.#used !== undefined;
     ftruncateSync(this.#fd, this.#sets * SET_BYTES);
   }
 
   read(key: string, etag: string): ObjectAttributes | undefined {
+    if (this.#isEmpty) {
+      return undefined;
+    }
     const digest = digestOf(key, etag);
     this.#load(digest);
     const at = this.#findSlot(digest);
@@ -69,6 +74,7 @@ export class AttributeFile {
     text.copy(slot, TEXT_AT);
     slot.writeUInt32LE(crc32(slot.subarray(LENGTH_AT, TEXT_AT + text.length)), CRC_AT);
     writeSync(this.#fd, slot, 0, TEXT_AT + text.length, setAt + at);
+    this.#isEmpty = false;
     if (this.#used !== undefined) {
       this.#used[setAt / SET_BYTES] = 1;
     }

@@ -1,6 +1,15 @@
 import { hash } from "node:crypto";
-import { constants, futimesSync, mkdirSync, openSync, renameSync, statfsSync, unlinkSync } from "node:fs";
-import { mkdir, opendir, stat } from "node:fs/promises";
+import {
+  constants,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statfsSync,
+  unlinkSync,
+} from "node:fs";
+import { opendir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../../../src/vfs/logger.js";
 import type { ObjectStore } from "../store/object-store.js";
@@ -74,7 +83,7 @@ export class ObjectCache {
 
   /** Makes directories and takes stock of what processes before have left. Reading does not wait for it. */
   async takeStock(): Promise<void> {
-    await this.#makeDirectories();
+    this.#makeDirectories();
     const found: { path: string; bytes: number; usedMs: number }[] = [];
     for await (const folder of await opendir(this.#directory)) {
       for await (const file of await opendir(join(this.#directory, folder.name))) {
@@ -92,10 +101,14 @@ export class ObjectCache {
     this.#makeRoom();
   }
 
-  /** Making them one by one, as files come, would hold up who waits for those. */
-  async #makeDirectories(): Promise<void> {
-    for (let i = 0; i < DIRECTORIES && !this.#closed; i++) {
-      await mkdir(join(this.#directory, i.toString(16).padStart(2, "0")), { recursive: true });
+  /** All at once: one by one, as files come, they would hold up who waits for those. */
+  #makeDirectories(): void {
+    const there = new Set(readdirSync(this.#directory));
+    for (let i = 0; i < DIRECTORIES; i++) {
+      const name = i.toString(16).padStart(2, "0");
+      if (!there.has(name)) {
+        mkdirSync(join(this.#directory, name), { recursive: true });
+      }
     }
   }
 

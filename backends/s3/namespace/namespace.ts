@@ -90,25 +90,31 @@ export class Namespace {
    * @returns undefined if all are known
    */
   prefetch(directory: S3Directory, entries: readonly ListedEntry[]): Promise<unknown> | undefined {
-    const { attributes, area, options } = this.volume;
+    const { attributes, options } = this.volume;
     if (options.dialect === "none") {
       return undefined;
     }
     const asked: Promise<unknown>[] = [];
-    for (const { component, object } of entries) {
-      const key = directory.key + component + (object === undefined ? "/" : "");
-      if (area.find(key) !== undefined) {
-        continue;
-      }
-      if (object === undefined) {
-        if (this.#knownMarker(key) === undefined) {
-          asked.push(attributes.askMarker(key));
-        }
-      } else if (attributes.peek(key, object.etag, object.lastModifiedMs) === undefined) {
-        asked.push(attributes.ask(key));
+    for (const entry of entries) {
+      if (!this.knowsAttributes(directory, entry)) {
+        const key = keyOf(directory, entry);
+        asked.push(entry.object === undefined ? attributes.askMarker(key) : attributes.ask(key));
       }
     }
     return asked.length === 0 ? undefined : Promise.allSettled(asked);
+  }
+
+  /** Whether the attributes of a listed entry need not be asked for. */
+  knowsAttributes(directory: S3Directory, entry: ListedEntry): boolean {
+    const { attributes, area, options } = this.volume;
+    const { object } = entry;
+    const key = keyOf(directory, entry);
+    if (area.find(key) !== undefined) {
+      return true;
+    }
+    return object === undefined
+      ? this.#knownMarker(key) !== undefined
+      : options.dialect === "none" || attributes.peek(key, object.etag, object.lastModifiedMs) !== undefined;
   }
 
   /** Makes sure that an inode is still what its name leads to, and knows what the bucket says of it now. */
@@ -559,6 +565,10 @@ export class Namespace {
     this.setAttributes(directory, info?.attributes ?? NO_METADATA, info?.lastModifiedMs ?? startedMs);
     return 0;
   }
+}
+
+function keyOf(directory: S3Directory, { component, object }: ListedEntry): string {
+  return directory.key + component + (object === undefined ? "/" : "");
 }
 
 /** Whether somebody has an inode in use. */

@@ -117,6 +117,9 @@ function addBare(
 
 /** The inode of an entry if all that the guest is told of it is known. */
 function knownNode(namespace: Namespace, directory: S3Directory, entry: ListedEntry): S3Node | undefined {
+  if (!directory.children.has(entry.name) && !namespace.knowsAttributes(directory, entry)) {
+    return undefined;
+  }
   const child = namespace.peek(directory, entry.name);
   if (child === undefined) {
     return undefined;

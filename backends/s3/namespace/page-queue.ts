@@ -18,8 +18,8 @@ export class PageQueue {
   readonly #ahead: number;
   /** What is on its way or has come, and was not taken, by where it begins. */
   readonly #pages = new Map<string, Promise<ListingPage>>();
-  /** Where the page begins that was taken last. */
-  #taken = "";
+  /** Pages that were taken. */
+  #turn = 0;
 
   constructor(fetch: (range: PageRange) => Promise<ListingPage>, boundaries: readonly string[]) {
     this.#fetch = fetch;
@@ -30,7 +30,6 @@ export class PageQueue {
   /** The page behind `after` ("": the first). Rejects with a StoreError. */
   async take(after: string): Promise<ListingPage> {
     const coming = this.#pages.get(after) ?? this.#ask(after);
-    this.#taken = after;
     for (const start of this.#pages.keys()) {
       if (!isBehind(start, after)) {
         this.#pages.delete(start);
@@ -70,11 +69,12 @@ export class PageQueue {
     };
   }
 
-  /** Asks for the pages behind one as soon as it is known where they begin. */
+  /** Asks for the pages behind one as soon as it is known where they begin, until the next one is taken. */
   async #follow(page: Promise<ListingPage>): Promise<void> {
+    const turn = ++this.#turn;
     try {
       let { next } = await page;
-      while (next !== undefined && isBehind(next, this.#taken)) {
+      while (next !== undefined && turn === this.#turn) {
         const known = this.#pages.get(next);
         if (known === undefined && !this.#hasRoom) {
           return;

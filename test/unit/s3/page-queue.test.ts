@@ -1,3 +1,6 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ListingPage } from "../../../backends/s3/namespace/directory-listing.js";
@@ -101,6 +104,31 @@ test("a page that could not be had is asked for again", async () => {
   await new Promise((resolve) => setImmediate(resolve));
   expect(await queue.take("b")).toMatchObject({ after: "b" });
   expect(asked).toBe(2);
+});
+
+test("pages that were taken take no memory, and no more than some are asked for ahead", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const used = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const [pages, pageBytes] = [100, 2 ** 20];
+  let asked = 0;
+  const queue = new PageQueue(async ({ after }) => {
+    asked++;
+    await delay(1);
+    const name = Buffer.alloc(pageBytes, Number(after ?? 100)).toString("latin1");
+    const entries = [{ name, component: "", object: undefined }];
+    return { entries, after, next: String(Number(after ?? 100) + 1), askedMs: performance.now() };
+  }, []);
+  const before = used();
+  for (let i = 0; i < pages; i++) {
+    await queue.take(i === 0 ? "" : String(100 + i));
+  }
+  await delay(20);
+  expect(asked - pages).toBeLessThan(5);
+  expect(used() - before).toBeLessThan((pages / 4) * pageBytes);
 });
 
 test("a directory is listed as it is, whatever the boundaries", async () => {

@@ -113,7 +113,7 @@ test("pages that were taken take no memory, and no more than some are asked for 
     collect();
     return process.memoryUsage().heapUsed;
   };
-  const [pages, pageBytes] = [100, 2 ** 20];
+  const [pages, pageBytes] = [100, 2 ** 19];
   let asked = 0;
   const queue = new PageQueue(async ({ after }) => {
     asked++;

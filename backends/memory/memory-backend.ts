@@ -68,6 +68,8 @@ export class MemoryBackend extends Backend {
       changesOutside: false,
       posixAcl: options.posixAcl ?? false,
       parents: true,
+      birthTimes: true,
+      choosesAttributes: false,
     };
     this.#limitPages = Math.ceil(options.sizeBytes / ARENA_PAGE_BYTES);
     this.#inodeLimit = options.inodeLimit ?? defaultInodeLimit();

@@ -63,6 +63,8 @@ export class OverlayBackend extends XattrOperations {
       changesOutside: false,
       posixAcl: all.every(({ backend }) => backend.capabilities.posixAcl),
       parents: true,
+      birthTimes: true,
+      choosesAttributes: false,
     };
   }
 

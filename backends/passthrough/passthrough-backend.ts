@@ -94,6 +94,8 @@ export class PassthroughBackend extends HandleOperations {
       changesOutside: true,
       posixAcl: options.posixAcl === true,
       parents: true,
+      birthTimes: true,
+      choosesAttributes: false,
     };
   }
 

@@ -45,6 +45,7 @@ import { type StartedShare, startShare } from "./start.js";
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
+const O_TRUNC = 0o1000;
 const LONGEST_TARGET = 4096;
 /** An exbibyte, in blocks: a bucket has no end. */
 const STATFS_BLOCKS = 2 ** 48;
@@ -73,6 +74,8 @@ export class S3Backend extends Backend {
     changesOutside: true,
     posixAcl: false,
     parents: true,
+    birthTimes: false,
+    choosesAttributes: true,
   };
   readonly #options: S3BackendOptions;
   readonly #locks = new KeyedLocks<string>();
@@ -119,7 +122,11 @@ export class S3Backend extends Backend {
     name: string,
     out: AttrRecord,
   ): Awaitable<Result<VfsNode>> {
-    return parent instanceof S3Directory ? this.#lookup(parent, name, out) : -ENOTDIR;
+    if (!(parent instanceof S3Directory)) {
+      return -ENOTDIR;
+    }
+    parent.lookedUp++;
+    return this.#lookup(parent, name, out);
   }
 
   override getattr(
@@ -279,7 +286,7 @@ export class S3Backend extends Backend {
       if (typeof made === "number") {
         return made;
       }
-      const handle = await openFile(this.#namespace.volume, caller, made.node, flags & ~O_CREAT);
+      const handle = await openFile(this.#namespace.volume, caller, made.node, flags & ~(O_CREAT | O_TRUNC));
       made.staged.release();
       fillAttributes(made.node, out);
       return handle;

@@ -175,7 +175,7 @@ async function assemble(
           cache.release(object);
         }
       },
-      adopt: (path, object) => cache.adopt(path, object),
+      adopt: (file, object) => cache.adopt(file, object),
       logger,
     },
     events,

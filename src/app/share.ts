@@ -17,12 +17,13 @@ const EXIT_DISCONNECTED = 0;
 
 /**
  * Without a page cache, guests clear setuid and setgid at writes only by way of the server. What belongs to its guest alone,
- * an overlay, is spared the requests that it would send to do that, and to close files that may be locked elsewhere.
+ * an overlay, is spared the requests that it would send to do that, and to close files that may be locked elsewhere; so is
+ * a bucket, whose writes all pass by the backend in any case, the former.
  */
 function sessionFeatures(config: ShareConfig, { directIo }: CachePolicy): SessionFeatures {
   const { writeback, readdirplus, allowMmap, announceSubmounts, killprivV2, posixAcl } = config;
   const isOverlay = config.backend === "overlay";
-  const killPrivileges = killprivV2 ?? (directIo || isOverlay);
+  const killPrivileges = killprivV2 ?? (directIo || isOverlay || config.backend === "s3");
   const fileLocks = config.fileLocks ?? !isOverlay;
   // What forbids writing is to be said by open(2) unless somebody prefers speed.
   const openRequests = config.openRequests ?? true;

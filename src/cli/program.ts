@@ -118,7 +118,7 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   [
     "--killpriv-v2",
     "the server, not the guest, clears setuid and setgid when files are changed (default where file data is not" +
-      " cached, and for overlays)",
+      " cached, for overlays and for buckets)",
   ],
   ["--no-killpriv-v2", "leave that to the guest (default elsewhere)"],
   ["--file-locks", "the server keeps file locks and hears of each close (default, except for overlays)"],

@@ -96,7 +96,7 @@ const commonFields = {
     flag.check(
       z.describe(
         "The server, not the guest, clears setuid and setgid when files are changed; unless given, only where file" +
-          " data is not cached, and in overlays",
+          " data is not cached, in overlays and in buckets",
       ),
     ),
   ),

@@ -64,13 +64,14 @@ function needlessOpens({ cachePolicy, features, backend }: FuseSession): number 
 /** What we offer; the guest uses what both have. */
 function offeredFlags(session: FuseSession): number {
   const { cachePolicy, features } = session;
-  const { changesOutside, parents, posixAcl } = session.backend.capabilities;
+  const { changesOutside, choosesAttributes, parents, posixAcl } = session.backend.capabilities;
   const when = (condition: boolean, flags: number): number => (condition ? flags : 0);
   return (
     ALWAYS |
     needlessOpens(session) |
     when(features.fileLocks, InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS) |
-    when(features.readdirplus, InitFlag.DO_READDIRPLUS | InitFlag.READDIRPLUS_AUTO) |
+    when(features.readdirplus, InitFlag.DO_READDIRPLUS) |
+    when(features.readdirplus && !choosesAttributes, InitFlag.READDIRPLUS_AUTO) |
     when(changesOutside, InitFlag.AUTO_INVAL_DATA) |
     // Targets of symbolic links are cached without a limit in time.
     when(cachePolicy.keepCache, InitFlag.CACHE_SYMLINKS) |

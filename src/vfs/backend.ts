@@ -61,6 +61,13 @@ export interface BackendCapabilities {
   readonly posixAcl: boolean;
   /** {@link Backend.parentOf} works, and {@link Backend.retain}: files can be found again without a path. */
   readonly parents: boolean;
+  /** Attributes have the time when a file was made. Otherwise STATX tells nothing that GETATTR does not. */
+  readonly birthTimes: boolean;
+  /**
+   * Listings decide by themselves which entries they bring the attributes of. Otherwise the guest decides it, by whether
+   * somebody has looked at entries of the directory lately: an answer with attributes takes as long as it takes.
+   */
+  readonly choosesAttributes: boolean;
 }
 
 /**

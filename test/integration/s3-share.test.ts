@@ -1,6 +1,6 @@
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Client, ok, ROOT } from "../support/frontend/index.js";
+import { Body, Client, DEFAULT_INIT_FLAGS, InitFlag, Opcode, ok, ROOT } from "../support/frontend/index.js";
 import { CREDENTIALS_ENV, FakeProcess } from "../support/s3/fake-process.js";
 import { TEST_CREDENTIALS } from "../support/s3/server.mjs";
 
@@ -9,7 +9,7 @@ const LONG_KEY = `odd/${"long".repeat(70)}`;
 /** Keys of each of these directories: more than a page. */
 const LARGE = 1500;
 const FOLDERS = 40;
-const LARGE_DIRECTORIES = ["names", "looked-at", "plus", "one"];
+const LARGE_DIRECTORIES = ["names", "looked-at", "plus", "names-only", "one"];
 const ODD_KEYS = ["odd/a", "odd/a/b", "odd//c", "odd/./d", "odd/%:e", LONG_KEY, "odd/old_$folder$"];
 
 /** A bucket, and a guest at a gateway that shares it. */
@@ -43,6 +43,7 @@ describe("a bucket of the fake server", () => {
     fs = await Client.mount({
       serve: (directory) => [...fake.shareArgs(directory), "--consistency", "cached"],
       gateway: { env: CREDENTIALS_ENV },
+      init: { flags: DEFAULT_INIT_FLAGS | InitFlag.READDIRPLUS_AUTO | InitFlag.HANDLE_KILLPRIV_V2 },
     });
   });
   beforeEach(() => fake.command("reset-counts"));
@@ -81,6 +82,15 @@ describe("a bucket of the fake server", () => {
     ok(fs.release(nodeid, fh));
     return data.toString();
   }
+
+  test("is spared requests that tell nothing", () => {
+    const flags = fs.initReply?.flags ?? 0n;
+    expect(flags & InitFlag.HANDLE_KILLPRIV_V2, "GETXATTR before writes").not.toBe(0n);
+    expect(flags & InitFlag.DO_READDIRPLUS).not.toBe(0n);
+    expect(flags & InitFlag.READDIRPLUS_AUTO, "LOOKUP of what a listing has").toBe(0n);
+    const statx = new Body().u32(0, 0).u64(0).u32(0, 0xfff).bytes;
+    expect(fs.request(Opcode.STATX, ROOT, statx, 512).error).toBe("ENOSYS");
+  });
 
   test("shows keys that no path can name, and reads them", () => {
     const { nodeid } = ok(fs.lookup(ROOT, "odd"));
@@ -151,12 +161,32 @@ describe("a bucket of the fake server", () => {
       expect(counts.ListObjectsV2).toBe(PAGES);
     });
 
-    test("READDIRPLUS brings attributes behind its first request, which all listings begin with", async () => {
+    test("READDIRPLUS asks for the attributes that are missing when its reader looks at entries", async () => {
       await enter("plus");
-      const known = () => fs.listPlus(nodeid).filter(({ entry }) => entry.nodeid !== 0n);
-      expect(known().length).toBeGreaterThan(LARGE - 50);
-      expect((await requests()).ListObjectsV2).toBe(PAGES);
-      expect((await requests()).HeadObject).toBeLessThanOrEqual(LARGE);
+      const { fh } = ok(fs.opendir(nodeid));
+      let [looks, brought] = [0, 0];
+      for (let offset = 0n; ; ) {
+        const { entries } = ok(fs.readdirplus(nodeid, fh, offset));
+        if (entries.length === 0) break;
+        for (const { name, entry } of entries.filter(({ name: each }) => !/^\.+$/.test(String(each)))) {
+          if (entry.nodeid !== 0n) brought++;
+          else looks += ok(fs.lookup(nodeid, String(name))).attr.size;
+        }
+        offset = entries.at(-1)?.off ?? 0n;
+      }
+      ok(fs.releasedir(nodeid, fh));
+      expect(looks + brought).toBe(LARGE);
+      expect(brought).toBeGreaterThan(LARGE / 2);
+      expect(await requests()).toMatchObject({ ListObjectsV2: PAGES, HeadObject: LARGE });
+      const again = fs.listPlus(nodeid).filter(({ entry }) => entry.nodeid !== 0n);
+      expect(again).toHaveLength(LARGE);
+      expect((await requests()).HeadObject).toBe(LARGE);
+    });
+
+    test("READDIRPLUS asks for no attributes while nobody looks at an entry", async () => {
+      await enter("names-only");
+      expect(fs.listPlus(nodeid)).toHaveLength(LARGE + 2);
+      expect(await requests()).toEqual({ ListObjectsV2: PAGES });
     });
 
     test("a single look-up asks for no neighbour", async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -184,11 +184,29 @@ describe("a cache on disk", () => {
     after.close();
   });
 
+  it.each([true, false])("keeps a small file that it takes over, be it open or not: %s", async (isOpen) => {
+    const path = join(folder, "published");
+    writeFileSync(path, "contents");
+    const small = { key: "small", etag: '"e"', size: 8 };
+    const cache = openCache();
+    expect(cache.adopt({ path, fd: isOpen ? openSync(path, "r+") : undefined }, small)).toBe(true);
+    cache.close();
+    const after = openCache();
+    ranges = [];
+    const into = Buffer.alloc(8);
+    expect(await after.open(small).read(0, into)).toBe(8);
+    expect(into.toString()).toBe("contents");
+    expect(ranges).toEqual([]);
+    after.close();
+  });
+
   it("can be closed while it takes over what was published", async () => {
     const published = join(folder, "published");
     writeFileSync(published, Buffer.alloc(4 * MIB));
     const cache = openCache();
-    expect(cache.adopt(published, { key: "published", etag: '"e"', size: 4 * MIB })).toBe(true);
+    expect(
+      cache.adopt({ path: published, fd: undefined }, { key: "published", etag: '"e"', size: 4 * MIB }),
+    ).toBe(true);
     const object = cache.open({ key: "published", etag: '"e"', size: 4 * MIB });
     const added = object.addAll();
     cache.close();

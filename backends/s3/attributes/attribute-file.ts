@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { hash } from "node:crypto";
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import type { ObjectAttributes } from "../store/object-store.js";
 
@@ -24,6 +24,9 @@ export class AttributeFile {
   readonly #sets: number;
   readonly #bucket: string;
   readonly #set = Buffer.alloc(SET_BYTES);
+  /** Sets of a new file that nothing was written to need not be read. */
+  readonly #used: Uint8Array | undefined;
+  #isEmpty: boolean;
 
   /**
    * Opens or makes the file.
@@ -35,10 +38,15 @@ export class AttributeFile {
     closeSync(this.#fd);
     this.#fd = openSync(path, "r+");
     this.#sets = Math.max(1, Math.floor(sizeBytes / SET_BYTES));
+    this.#used = fstatSync(this.#fd).size === 0 ? new Uint8Array(this.#sets) : undefined;
+    this.#isEmpty = this.#used !== undefined;
     ftruncateSync(this.#fd, this.#sets * SET_BYTES);
   }
 
   read(key: string, etag: string): ObjectAttributes | undefined {
+    if (this.#isEmpty) {
+      return undefined;
+    }
     const digest = this.#digestOf(key, etag);
     this.#load(digest);
     const at = this.#findSlot(digest);
@@ -71,6 +79,10 @@ export class AttributeFile {
     text.copy(slot, TEXT_AT);
     slot.writeUInt32LE(crc32(slot.subarray(LENGTH_AT, TEXT_AT + text.length)), CRC_AT);
     writeSync(this.#fd, slot, 0, TEXT_AT + text.length, setAt + at);
+    this.#isEmpty = false;
+    if (this.#used !== undefined) {
+      this.#used[setAt / SET_BYTES] = 1;
+    }
   }
 
   close(): void {
@@ -78,13 +90,15 @@ export class AttributeFile {
   }
 
   #digestOf(key: string, etag: string): Buffer {
-    return createHash("sha256").update(`${this.#bucket}\0${key}\0${etag}`).digest();
+    return hash("sha256", `${this.#bucket}\0${key}\0${etag}`, "buffer");
   }
 
   /** Reads the set of a digest. @returns where it is in the file */
   #load(digest: Buffer): number {
-    const at = (digest.readUIntLE(DIGEST_BYTES, 6) % this.#sets) * SET_BYTES;
-    this.#set.fill(0, readSync(this.#fd, this.#set, 0, SET_BYTES, at));
+    const set = digest.readUIntLE(DIGEST_BYTES, 6) % this.#sets;
+    const at = set * SET_BYTES;
+    const isEmpty = this.#used?.[set] === 0;
+    this.#set.fill(0, isEmpty ? 0 : readSync(this.#fd, this.#set, 0, SET_BYTES, at));
     return at;
   }
 

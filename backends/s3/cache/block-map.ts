@@ -47,9 +47,15 @@ export class BlockMap {
   #firstUnsaved = Number.POSITIVE_INFINITY;
   #endUnsaved = 0;
   readonly #headerAt: number;
+  readonly #header: Header;
+  /** The header is not in the file so far. */
+  #isNew: boolean;
 
-  /** Takes over `fd`, which is open for reading and writing; what it has under another identity is not used. */
-  constructor(fd: number, identity: string, size: number) {
+  /**
+   * Takes over `fd`, which is open for reading and writing; what it has under another identity is not used. With `isNew`
+   * there is nothing behind the object's bytes so far.
+   */
+  constructor(fd: number, identity: string, size: number, isNew = false) {
     const shift = blockShiftFor(size);
     this.#fd = fd;
     this.file = new PartialFile(fd, size, shift);
@@ -59,7 +65,11 @@ export class BlockMap {
     this.#present = new Uint32Array(Math.ceil(this.blocks / WORD_BITS));
     this.#entries = new Uint32Array(this.blocks * 2);
     this.#headerAt = Math.ceil(size / PAGE_BYTES) * PAGE_BYTES;
-    this.#load({ identity, shift, checksum: "crc32c" });
+    this.#header = { identity, shift, checksum: "crc32c" };
+    this.#isNew = isNew;
+    if (!isNew) {
+      this.#load();
+    }
   }
 
   /** No block may be read so far. */
@@ -126,11 +136,18 @@ export class BlockMap {
     const [first, end] = [this.#firstUnsaved, this.#endUnsaved];
     this.#firstUnsaved = Number.POSITIVE_INFINITY;
     this.#endUnsaved = 0;
-    if (first < end) {
-      const { buffer } = this.#entries;
-      const entries = new Uint8Array(buffer, first * ENTRY_BYTES, (end - first) * ENTRY_BYTES);
-      writeSync(this.#fd, entries, 0, undefined, this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES);
+    if (first >= end) {
+      return;
     }
+    const entries = new Uint8Array(this.#entries.buffer, first * ENTRY_BYTES, (end - first) * ENTRY_BYTES);
+    const entriesAt = this.#headerAt + PAGE_BYTES + first * ENTRY_BYTES;
+    if (this.#isNew && first === 0) {
+      writeSync(this.#fd, Buffer.concat([this.#headerPage(), entries]), 0, undefined, this.#headerAt);
+      this.#isNew = false;
+      return;
+    }
+    this.#writeHeader();
+    writeSync(this.#fd, entries, 0, undefined, entriesAt);
   }
 
   /** All bytes are in the file. It keeps them over a restart only where {@link add} says so. */
@@ -171,16 +188,28 @@ export class BlockMap {
     }
   }
 
-  #load(header: Header): void {
-    const wanted = Buffer.alloc(PAGE_BYTES);
-    wanted.write(JSON.stringify(header));
+  #load(): void {
     const found = Buffer.alloc(PAGE_BYTES);
     const length = readSync(this.#fd, found, 0, PAGE_BYTES, this.#headerAt);
-    if (length === PAGE_BYTES && found.equals(wanted)) {
+    if (length === PAGE_BYTES && found.equals(this.#headerPage())) {
       const { buffer, byteLength } = this.#entries;
       readSync(this.#fd, new Uint8Array(buffer, 0, byteLength), 0, byteLength, this.#headerAt + PAGE_BYTES);
     } else {
-      writeSync(this.#fd, wanted, 0, PAGE_BYTES, this.#headerAt);
+      this.#isNew = true;
+      this.#writeHeader();
     }
+  }
+
+  #writeHeader(): void {
+    if (this.#isNew) {
+      writeSync(this.#fd, this.#headerPage(), 0, PAGE_BYTES, this.#headerAt);
+      this.#isNew = false;
+    }
+  }
+
+  #headerPage(): Buffer {
+    const page = Buffer.alloc(PAGE_BYTES);
+    page.write(JSON.stringify(this.#header));
+    return page;
   }
 }

@@ -22,7 +22,7 @@ export const MIN_PART_BYTES = 2 ** 20;
 const REGION_BYTES = 8 * 2 ** 20;
 const MISSES_OF_REGION = 3;
 /** What comes over all connections in about the time of a miss. */
-const BYTES_OF_MISS = 32 * 2 ** 20;
+const BYTES_OF_MISS = 64 * 2 ** 20;
 /** Who reads so often here and there is expected to go on. */
 const LEAST_MISSES = 16;
 /** Regions that are fetched side by side when all of an object is. */
@@ -247,12 +247,28 @@ export class CachedObject {
     }
   }
 
-  /** The file has come with all bytes of the object. Resolves when their checksums are in it, too. */
-  async addAll(): Promise<void> {
+  /**
+   * The file has come with all bytes of the object, lately written. Their checksums are in it, too, when this returns
+   * undefined, or the promise resolves.
+   */
+  addAll(): Promise<void> | undefined {
     const { size, blockBytes, blocks } = this.map;
     this.map.addAll();
     this.#came.push({ first: 0, count: blocks, sequence: ++arrivals });
     this.#arrived(this, size);
+    if (size > blockBytes) {
+      return this.#sumAll();
+    }
+    const bytes = Buffer.allocUnsafe(size);
+    if (readSync(this.fd, bytes, 0, size, 0) === size && this.has(0, size)) {
+      this.map.add(0, sumsOf(bytes, blockBytes));
+      this.#save();
+    }
+    return undefined;
+  }
+
+  async #sumAll(): Promise<void> {
+    const { size, blockBytes } = this.map;
     const piece = Buffer.allocUnsafe(Math.min(size, Math.max(MIN_PART_BYTES, blockBytes)));
     for (let offset = 0; offset < size; offset += piece.length) {
       const bytes = piece.subarray(0, Math.min(piece.length, size - offset));

@@ -1,5 +1,14 @@
-import { createHash } from "node:crypto";
-import { constants, futimesSync, mkdirSync, openSync, renameSync, statfsSync, unlinkSync } from "node:fs";
+import { hash } from "node:crypto";
+import {
+  constants,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statfsSync,
+  unlinkSync,
+} from "node:fs";
 import { opendir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../../../src/vfs/logger.js";
@@ -17,6 +26,8 @@ const CHECK_BYTES = 64 * 2 ** 20;
 const IDLE_DESCRIPTORS = 256;
 /** Larger objects than this part of the cache are not fetched as a whole for who reads here and there. */
 const SWEPT_PART = 0.25;
+/** Files are spread over so many directories, by the first digits of their names. */
+const DIRECTORIES = 256;
 /** What a file takes besides its data: header and block table. */
 const OVERHEAD_BYTES = 8192;
 
@@ -70,8 +81,9 @@ export class ObjectCache {
     mkdirSync(this.#directory, { recursive: true });
   }
 
-  /** Takes stock of what processes before have left. Reading does not wait for it. */
+  /** Makes directories and takes stock of what processes before have left. Reading does not wait for it. */
   async takeStock(): Promise<void> {
+    this.#makeDirectories();
     const found: { path: string; bytes: number; usedMs: number }[] = [];
     for await (const folder of await opendir(this.#directory)) {
       for await (const file of await opendir(join(this.#directory, folder.name))) {
@@ -87,6 +99,17 @@ export class ObjectCache {
       this.#residents.addOld(path, bytes);
     }
     this.#makeRoom();
+  }
+
+  /** All at once: one by one, as files come, they would hold up who waits for those. */
+  #makeDirectories(): void {
+    const there = new Set(readdirSync(this.#directory));
+    for (let i = 0; i < DIRECTORIES; i++) {
+      const name = i.toString(16).padStart(2, "0");
+      if (!there.has(name)) {
+        mkdirSync(join(this.#directory, name), { recursive: true });
+      }
+    }
   }
 
   /** The version of an object, for reading; call {@link release} when it is done. */
@@ -107,33 +130,42 @@ export class ObjectCache {
     void fetched.finally(() => this.release(object));
   }
 
-  /** Takes over a file with all bytes of an object, if it can be renamed. @returns whether it is the cache's now */
-  adopt(path: string, version: ObjectVersion): boolean {
+  /**
+   * Takes over a file with all bytes of an object, and its descriptor if it is open, if it can be renamed.
+   * @returns whether it is the cache's now
+   */
+  adopt(file: { path: string; fd: number | undefined }, version: ObjectVersion): boolean {
     const place = this.#pathOf(version);
     if (this.#closed || this.#open.has(place)) {
       return false;
     }
     try {
-      inDirectory(place, () => renameSync(path, place));
+      inDirectory(place, () => renameSync(file.path, place));
     } catch (err) {
       this.#logger.debug({ err }, "what was published cannot become a cache file");
       return false;
     }
     this.#residents.expect(place);
-    const object = this.#acquire(version, place);
-    const added = object.addAll().catch((err: unknown) => {
+    const fd = file.fd ?? openSync(place, constants.O_RDWR);
+    const object = this.#use(version, place, this.#newObject(version, place, fd, true));
+    const added = object.addAll();
+    if (added === undefined) {
+      this.release(object);
+      return true;
+    }
+    const settled = added.catch((err: unknown) => {
       this.#logger.debug({ err }, `${version.key} lasts as a cache file until the next start only`);
     });
-    void added.finally(() => this.release(object));
+    void settled.finally(() => this.release(object));
     return true;
   }
 
   #acquire(version: ObjectVersion, path: string): CachedObject {
-    let object = this.#open.get(path);
-    if (object === undefined) {
-      object = this.#openFile(version, path);
-      this.#open.set(path, object);
-    }
+    return this.#use(version, path, this.#open.get(path) ?? this.#openFile(version, path));
+  }
+
+  #use(version: ObjectVersion, path: string, object: CachedObject): CachedObject {
+    this.#open.set(path, object);
     this.#idle.delete(path);
     object.users++;
     object.keepTo(version);
@@ -159,7 +191,7 @@ export class ObjectCache {
 
   /** Versions with the same ETag have the same bytes, and of a listed object only that is known. */
   #pathOf({ key, etag }: ObjectVersion): string {
-    const digest = createHash("sha256").update(`${this.#bucket}\0${key}\0${etag}`).digest("hex");
+    const digest = hash("sha256", `${this.#bucket}\0${key}\0${etag}`, "hex");
     return join(this.#directory, digest.slice(0, 2), digest.slice(2, 48));
   }
 
@@ -167,7 +199,11 @@ export class ObjectCache {
     const fd = inDirectory(path, () => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
     const now = Date.now() / 1000;
     futimesSync(fd, now, now);
-    const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size);
+    return this.#newObject(version, path, fd, false);
+  }
+
+  #newObject(version: ObjectVersion, path: string, fd: number, isNew: boolean): CachedObject {
+    const map = new BlockMap(fd, `${this.#bucket} ${version.key} ${version.etag}`, version.size, isNew);
     const object = new CachedObject(version, map, { path, fd }, this.#store, this.budget, this.#arrived);
     object.mayBeSwept = version.size <= this.#residents.limitBytes * SWEPT_PART;
     return object;

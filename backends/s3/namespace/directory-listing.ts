@@ -25,6 +25,10 @@ export interface ListingPage {
 
 /** Pages that are remembered: of a larger directory, pages are listed again. */
 const MAX_PAGES = 12;
+/** What the bucket puts on a page. */
+const KEYS_OF_PAGE = 1000;
+/** So many times as many pages as there have to be are taken as they are. */
+const MOST_WORN = 1.5;
 /** Look-ups of a page that are asked one by one, before it is listed again to answer them all. */
 const MISSES_BEFORE_LISTING = 2;
 
@@ -72,6 +76,15 @@ export class DirectoryListing {
 
   get size(): number {
     return this.#pages.reduce((sum, page) => sum + page.entries.size, 0);
+  }
+
+  /**
+   * Where the pages behind the first one begin, in the order of keys: who lists the directory again can ask for them side
+   * by side. None if they have become many for what is in them, as they do when pages that are full get more entries.
+   */
+  get boundaries(): readonly string[] {
+    const isWorn = this.#starts.length > 2 + (this.#length / KEYS_OF_PAGE) * MOST_WORN;
+    return isWorn ? [] : this.#starts.slice(1).map(({ after }) => after);
   }
 
   /** The age of the oldest page counts. */
@@ -152,13 +165,15 @@ export class DirectoryListing {
     return undefined;
   }
 
-  /** Entries that will be wanted soon by who is followed, now that `name` is; each of them once for who goes on in order. */
+  /** Entries that will be wanted soon by who is followed, now that `name` is; each of them once for who goes on in an order. */
   ahead(name: string, follower: LookAhead): readonly ListedEntry[] {
     for (const { positions, first } of this.#pages) {
       const position = positions.get(name);
       if (position !== undefined) {
-        const { from, to } = follower.advance(first + position, this.#length);
-        return this.#slice(from, to);
+        const wanted = follower.advance(name, first + position, this.#length);
+        return "from" in wanted
+          ? this.#slice(wanted.from, wanted.to)
+          : wanted.flatMap((next) => this.find(next)?.entry ?? []);
       }
     }
     return [];

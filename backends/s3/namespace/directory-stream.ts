@@ -1,7 +1,8 @@
-import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
+import { DirectoryListing, type ListedEntry } from "./directory-listing.js";
 import { linkBase, nameOf } from "./names.js";
 import type { Namespace } from "./namespace.js";
 import type { S3Directory } from "./node.js";
+import { PageQueue } from "./page-queue.js";
 
 /** Entries by their number in the stream, page by page. */
 export interface StreamPage {
@@ -22,7 +23,7 @@ interface Cookie {
 
 /**
  * The entries of a directory for one open handle: what is only local first, then what the bucket lists, a page at a
- * time with the next one on its way. An entry keeps its number while the handle is open. Pages behind the reader
+ * time with the next ones on their way. An entry keeps its number while the handle is open. Pages behind the reader
  * are forgotten and listed again if it goes back.
  */
 export class DirectoryStream {
@@ -32,7 +33,7 @@ export class DirectoryStream {
   #localNames: ReadonlySet<string> = new Set();
   #cookies: Cookie[] = [];
   #page: StreamPage | undefined;
-  #ahead: { readonly index: number; readonly page: Promise<StreamPage> } | undefined;
+  #queue: PageQueue | undefined;
   #listing = new DirectoryListing();
 
   constructor(namespace: Namespace, directory: S3Directory) {
@@ -45,7 +46,7 @@ export class DirectoryStream {
     this.#local = undefined;
     this.#cookies = [];
     this.#page = undefined;
-    this.#ahead = undefined;
+    this.#queue = undefined;
     this.#listing = new DirectoryListing();
   }
 
@@ -69,12 +70,9 @@ export class DirectoryStream {
       page = await this.#load(this.#cookies.findLastIndex(({ first }) => first <= number));
     }
     while (!page.isLast && number >= page.first + page.entries.length) {
-      const index = page.index + 1;
-      const ahead = this.#ahead;
-      page = await (ahead?.index === index ? ahead.page : this.#load(index));
+      page = await this.#load(page.index + 1);
     }
     this.#page = page;
-    this.#loadAhead(page);
     return page;
   }
 
@@ -125,8 +123,9 @@ export class DirectoryStream {
     if (after === undefined) {
       return { first, entries: this.#local ?? [], isLast: false, index };
     }
-    const start = after === "" ? undefined : after;
-    const listed: ListingPage = await this.#namespace.list(this.#directory, start, this.#listing);
+    const listing = this.#listing;
+    const page = await this.#pages.take(after);
+    const listed = this.#namespace.keep(this.#directory, page, listing);
     const entries = this.#notLocal(listed.entries);
     if (listed.next !== undefined && this.#cookies.length === index + 1) {
       this.#cookies.push({ first: first + entries.length, after: listed.next });
@@ -134,12 +133,13 @@ export class DirectoryStream {
     return { first, entries, isLast: listed.next === undefined, index };
   }
 
-  #loadAhead({ index, isLast }: StreamPage): void {
-    if (isLast || index === 0 || this.#ahead?.index === index + 1) {
-      return;
-    }
-    const page = this.#load(index + 1);
-    page.catch(() => undefined);
-    this.#ahead = { index: index + 1, page };
+  /** What the bucket has, expected to be much as the last listing found it. */
+  get #pages(): PageQueue {
+    const directory = this.#directory;
+    this.#queue ??= new PageQueue(
+      (range) => this.#namespace.fetchPage(directory, range),
+      directory.listing?.boundaries ?? [],
+    );
+    return this.#queue;
   }
 }

@@ -12,6 +12,11 @@ function later(a: string | undefined, b: string | undefined): string | undefined
   return Buffer.compare(Buffer.from(a), Buffer.from(b)) > 0 ? a : b;
 }
 
+/** In the order of a listing. */
+export function isBehind(one: string, other: string): boolean {
+  return later(one, other) === one && one !== other;
+}
+
 /** Whether anything at all is below a prefix, and whether that is its marker. */
 export async function probePrefix(
   store: ObjectStore,
@@ -35,18 +40,34 @@ function endOf(page: ListPage): PageEnd {
 /** Whether the directory beside an object of a page, if there is one, is behind the page's end. */
 function mayFollow(key: string, { lastKey, more }: PageEnd): boolean {
   // Between an object and its directory come only keys that begin with the object's.
-  return more && lastKey?.startsWith(key) === true && later(`${key}/`, lastKey) === `${key}/`;
+  return more && lastKey?.startsWith(key) === true && isBehind(`${key}/`, lastKey);
 }
 
 /**
  * A page without its last object where only the next one tells whether there is a directory beside it: the object is
- * left to that page, which costs no request. A page keeps what would leave it empty.
+ * left to that page, with what is behind it, which costs no request. A page keeps what would leave it empty.
  */
 function holdBackLast(page: ListPage): ListPage {
   const last = page.objects.at(-1);
-  const isHeld = last !== undefined && mayFollow(last.key, endOf(page));
+  if (last === undefined || !mayFollow(last.key, endOf(page))) {
+    return page;
+  }
   const objects = page.objects.slice(0, -1);
-  return isHeld && objects.length + page.commonPrefixes.length > 0 ? { ...page, objects } : page;
+  const commonPrefixes = page.commonPrefixes.filter((prefix) => !isBehind(prefix, last.key));
+  return objects.length + commonPrefixes.length > 0 ? { ...page, objects, commonPrefixes } : page;
+}
+
+/** A page without what is behind `until`. What ends before has nothing behind it. */
+function cutBehind(page: ListPage, until: string | undefined): ListPage {
+  const { lastKey, more } = endOf(page);
+  if (until === undefined || !more || lastKey === undefined || !isBehind(lastKey, until)) {
+    return page;
+  }
+  return {
+    ...page,
+    objects: page.objects.filter(({ key }) => !isBehind(key, until)),
+    commonPrefixes: page.commonPrefixes.filter((prefix) => !isBehind(prefix, until)),
+  };
 }
 
 /**
@@ -112,14 +133,17 @@ async function entryOf(object: ListedObject, reading: Reading): Promise<ListedEn
   return { name: nameOf(component, shadowed), component, object };
 }
 
-/**
- * Lists a page of the directory `directoryKey` behind the cookie `after`, in the order of keys, with names as the
- * guest sees them.
- */
+/** Which part of a listing: what is behind `after` and not behind `until`, where another page is known to begin. */
+export interface PageRange {
+  readonly after: string | undefined;
+  readonly until: string | undefined;
+}
+
+/** Lists a page of the directory `directoryKey`, in the order of keys, with names as the guest sees them. */
 export async function listPage(
   store: ObjectStore,
   directoryKey: string,
-  after: string | undefined,
+  { after, until }: PageRange,
 ): Promise<ListingPage> {
   const askedMs = performance.now();
   const listed = await store.list({
@@ -128,14 +152,16 @@ export async function listPage(
     ...(after !== undefined && { startAfter: after }),
   });
   const end = endOf(listed);
-  const page = holdBackLast(listed);
-  const prefixes = new Set(page.commonPrefixes);
+  const cut = cutBehind(listed, until);
+  const page = cut === listed ? holdBackLast(listed) : cut;
+  // What was asked for and is left to the next page tells of this one's names all the same.
+  const prefixes = new Set(listed.commonPrefixes);
   const entries: ListedEntry[] = [];
   for (const prefix of page.commonPrefixes) {
     const component = prefix.slice(directoryKey.length, -1);
     entries.push({ name: nameOf(component), component, object: undefined });
   }
-  const keys = new Set(page.objects.map(({ key }) => key));
+  const keys = new Set(listed.objects.map(({ key }) => key));
   const reading = { store, directoryKey, prefixes, keys, after, end };
   const asked = page.objects.map((object) => entryOf(object, reading));
   for (const entry of await Promise.all(asked)) {
@@ -143,10 +169,16 @@ export async function listPage(
       entries.push(entry);
     }
   }
+  return { entries, after, next: cut === listed ? cookieBehind(page) : until, askedMs };
+}
+
+/** Where the next page goes on: behind everything below a directory, not only behind its own key. */
+function cookieBehind(page: ListPage): string | undefined {
   const { lastKey, more } = endOf(page);
-  // What comes next is behind everything below a directory, not only behind its own key.
-  const next = more && lastKey !== undefined ? (prefixes.has(lastKey) ? lastKey + LAST : lastKey) : undefined;
-  return { entries, after, next, askedMs };
+  if (!more || lastKey === undefined) {
+    return undefined;
+  }
+  return page.commonPrefixes.at(-1) === lastKey ? lastKey + LAST : lastKey;
 }
 
 /** What a bucket has under one name. */

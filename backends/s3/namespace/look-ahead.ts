@@ -1,3 +1,5 @@
+import { NumberedNames } from "./numbered-names.js";
+
 /** Who skips no more entries than this still goes through a listing in order. */
 const NEAR = 8;
 /** Who has asked for so many entries out of order will ask for most of them... */
@@ -5,19 +7,18 @@ const SCATTERED = 16;
 /** ...and gets so many more for each that he asks for, from the beginning on. */
 const SWEPT_AT_ONCE = 8;
 
-/** Positions of a listing: from the first to before the second. */
-export interface Positions {
-  readonly from: number;
-  readonly to: number;
-}
+/** What is wanted soon: positions of a listing from the first to before the second, or names that it may have. */
+export type Wanted = { readonly from: number; readonly to: number } | readonly string[];
 
 /**
- * Follows who asks for the entries of a listing by their positions. Whoever takes them in order gets what comes next
- * fetched ahead, in a window that doubles; a few entries here and there fetch nothing else, many of them all by and by.
+ * Follows who asks for the entries of a listing. Whoever takes them in order, or in the order of numbers in their names, gets
+ * what comes next fetched ahead, in a window that doubles; a few entries here and there fetch nothing else, many of them
+ * all by and by.
  */
 export class LookAhead {
   readonly #firstWindow: number;
   readonly #maxWindow: number;
+  readonly #numbered: NumberedNames;
   /** Who begins with the first entry goes through in order. */
   #last = -NEAR;
   #end = 0;
@@ -28,17 +29,17 @@ export class LookAhead {
   constructor(firstWindow: number, maxWindow: number) {
     this.#firstWindow = firstWindow;
     this.#maxWindow = maxWindow;
+    this.#numbered = new NumberedNames(firstWindow, maxWindow);
   }
 
-  /** Notes that a position of `length` is asked for. @returns the positions to fetch now */
-  advance(position: number, length: number): Positions {
+  /** Notes that `name` is asked for, which has a position of `length`. @returns what to fetch now */
+  advance(name: string, position: number, length: number): Wanted {
     const isNext = position > this.#last && position <= Math.max(this.#last + NEAR, this.#end);
     this.#last = position;
     if (!isNext) {
       this.#window = 0;
       this.#end = position + 1;
-      this.#scattered++;
-      return this.#sweep(position, length);
+      return this.#numbered.next(name) ?? this.#sweep(position, length);
     }
     const from = Math.max(this.#end, position + 1);
     if (from - position <= this.#window / 2 || this.#window === 0) {
@@ -49,8 +50,8 @@ export class LookAhead {
     return { from, to: from };
   }
 
-  #sweep(position: number, length: number): Positions {
-    if (this.#scattered < SCATTERED || this.#swept >= length) {
+  #sweep(position: number, length: number): Wanted {
+    if (++this.#scattered < SCATTERED || this.#swept >= length) {
       return { from: position, to: position };
     }
     const from = this.#swept;

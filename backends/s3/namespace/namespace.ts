@@ -8,7 +8,7 @@ import type { StagedFile } from "../staging/staging.js";
 import type { ListedObject, ObjectAttributes, ObjectInfo } from "../store/object-store.js";
 import type { S3Volume } from "../volume.js";
 import { DirectoryListing, type ListedEntry, type ListingPage } from "./directory-listing.js";
-import { findKey, listPage } from "./lister.js";
+import { findKey, listPage, type PageRange } from "./lister.js";
 import { hasDigest, type KeyPart, keyPartOf, linkComponent } from "./names.js";
 import { S3Directory, S3File, type S3Node } from "./node.js";
 import { factsOf, isSameObject, versionOf } from "./object-facts.js";
@@ -90,25 +90,31 @@ export class Namespace {
    * @returns undefined if all are known
    */
   prefetch(directory: S3Directory, entries: readonly ListedEntry[]): Promise<unknown> | undefined {
-    const { attributes, area, options } = this.volume;
+    const { attributes, options } = this.volume;
     if (options.dialect === "none") {
       return undefined;
     }
     const asked: Promise<unknown>[] = [];
-    for (const { component, object } of entries) {
-      const key = directory.key + component + (object === undefined ? "/" : "");
-      if (area.find(key) !== undefined) {
-        continue;
-      }
-      if (object === undefined) {
-        if (this.#knownMarker(key) === undefined) {
-          asked.push(attributes.askMarker(key));
-        }
-      } else if (attributes.peek(key, object.etag, object.lastModifiedMs) === undefined) {
-        asked.push(attributes.ask(key));
+    for (const entry of entries) {
+      if (!this.knowsAttributes(directory, entry)) {
+        const key = keyOf(directory, entry);
+        asked.push(entry.object === undefined ? attributes.askMarker(key) : attributes.ask(key));
       }
     }
     return asked.length === 0 ? undefined : Promise.allSettled(asked);
+  }
+
+  /** Whether the attributes of a listed entry need not be asked for. */
+  knowsAttributes(directory: S3Directory, entry: ListedEntry): boolean {
+    const { attributes, area, options } = this.volume;
+    const { object } = entry;
+    const key = keyOf(directory, entry);
+    if (area.find(key) !== undefined) {
+      return true;
+    }
+    return object === undefined
+      ? this.#knownMarker(key) !== undefined
+      : options.dialect === "none" || attributes.peek(key, object.etag, object.lastModifiedMs) !== undefined;
   }
 
   /** Makes sure that an inode is still what its name leads to, and knows what the bucket says of it now. */
@@ -219,12 +225,21 @@ export class Namespace {
     after: string | undefined,
     listing: DirectoryListing,
   ): Promise<ListingPage> {
-    const page = await listPage(this.volume.store, directory.key, after);
+    return this.keep(directory, await this.fetchPage(directory, { after, until: undefined }), listing);
+  }
+
+  /** Lists a page for {@link keep}. */
+  fetchPage(directory: S3Directory, range: PageRange): Promise<ListingPage> {
+    return listPage(this.volume.store, directory.key, range);
+  }
+
+  /** Keeps what a page says, with what has changed here since it was asked for; `listing` has the pages before it. */
+  keep(directory: S3Directory, page: ListingPage, listing: DirectoryListing): ListingPage {
     const entries = this.#withoutRemoved(directory, page.entries);
     const known = { ...page, entries: directory.withRecent(entries, page.askedMs, page.next === undefined) };
     listing.append(known);
     directory.listing = listing;
-    if (after === undefined) {
+    if (page.after === undefined) {
       directory.large = page.next !== undefined;
     }
     return known;
@@ -550,6 +565,10 @@ export class Namespace {
     this.setAttributes(directory, info?.attributes ?? NO_METADATA, info?.lastModifiedMs ?? startedMs);
     return 0;
   }
+}
+
+function keyOf(directory: S3Directory, { component, object }: ListedEntry): string {
+  return directory.key + component + (object === undefined ? "/" : "");
 }
 
 /** Whether somebody has an inode in use. */

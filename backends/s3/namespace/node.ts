@@ -126,6 +126,8 @@ export class S3Directory extends S3Node {
   /** Who looks at the entries, and who reads small files. */
   readonly lookups = new LookAhead(64, 256);
   readonly readers = new LookAhead(16, 128);
+  /** Entries that the guest has looked up. */
+  lookedUp = 0;
   /** Lookups that no listing answered. */
   misses = 0;
   /** More than a page: look-ups list no more than the page of the name. */

@@ -4,6 +4,7 @@ import { type Awaitable, ENOENT, type Status } from "../../../src/vfs/errno.js";
 import { VfsHandle } from "../../../src/vfs/node.js";
 import { fillAttributes } from "../attributes/fill-attributes.js";
 import { errnoOf } from "../errors.js";
+import { type AnswerKind, AttributeDemand } from "./attribute-demand.js";
 import type { ListedEntry } from "./directory-listing.js";
 import { DirectoryStream, type StreamPage } from "./directory-stream.js";
 import { hashKey } from "./inode-numbers.js";
@@ -24,10 +25,12 @@ const LONGEST_TARGET = 4096;
 export class S3DirectoryHandle extends VfsHandle {
   declare readonly node: S3Directory;
   readonly stream: DirectoryStream;
+  demand: AttributeDemand;
 
   constructor(node: S3Directory, namespace: Namespace) {
     super(node);
     this.stream = new DirectoryStream(namespace, node);
+    this.demand = new AttributeDemand(node.lookedUp);
   }
 }
 
@@ -60,25 +63,52 @@ function plainType(namespace: Namespace, directory: S3Directory, entry: ListedEn
   return isFile ? S_IFREG >>> TYPE_SHIFT : UNKNOWN_TYPE;
 }
 
-/** Adds an entry with its attributes where they are known, without where nobody asked for them so far. */
-function addEntry(
+/** What an answer is made of. */
+interface Answer {
+  readonly namespace: Namespace;
+  readonly handle: S3DirectoryHandle;
+  readonly sink: DirectoryBuffer;
+  readonly kind: AnswerKind;
+  readonly scratch: AttrRecord;
+}
+
+/** Adds an entry, with its attributes where they are wanted and known. */
+function addEntry(answer: Answer, entry: ListedEntry, nextOffset: number): boolean {
+  const { namespace, handle, sink, kind, scratch } = answer;
+  const directory = handle.node;
+  const node = sink.plus && kind.known ? knownNode(namespace, directory, entry) : undefined;
+  const added =
+    node === undefined
+      ? addBare(namespace, directory, sink, entry, nextOffset)
+      : addKnown(sink, entry, node, nextOffset, scratch);
+  if (node !== undefined) {
+    namespace.drop(node);
+  }
+  if (added) {
+    handle.demand.added(node !== undefined);
+  }
+  return added;
+}
+
+function addKnown(
+  sink: DirectoryBuffer,
+  { name }: ListedEntry,
+  node: S3Node,
+  nextOffset: number,
+  scratch: AttrRecord,
+): boolean {
+  fillAttributes(node, scratch);
+  const [low, high] = [scratch[0] as number, scratch[1] as number];
+  return sink.add(name, low, high, typeBits(node) >>> TYPE_SHIFT, nextOffset, node, scratch);
+}
+
+function addBare(
   namespace: Namespace,
   directory: S3Directory,
   sink: DirectoryBuffer,
   entry: ListedEntry,
   nextOffset: number,
-  scratch: AttrRecord,
 ): boolean {
-  if (sink.plus) {
-    const node = knownNode(namespace, directory, entry);
-    if (node !== undefined) {
-      fillAttributes(node, scratch);
-      const [low, high] = [scratch[0] as number, scratch[1] as number];
-      const added = sink.add(entry.name, low, high, typeBits(node) >>> TYPE_SHIFT, nextOffset, node, scratch);
-      namespace.drop(node);
-      return added;
-    }
-  }
   const live = directory.children.get(entry.name);
   const suffix = entry.object === undefined ? "/" : "";
   const ino = live?.ino ?? hashKey(directory.key + entry.component + suffix);
@@ -87,6 +117,9 @@ function addEntry(
 
 /** The inode of an entry if all that the guest is told of it is known. */
 function knownNode(namespace: Namespace, directory: S3Directory, entry: ListedEntry): S3Node | undefined {
+  if (!directory.children.has(entry.name) && !namespace.knowsAttributes(directory, entry)) {
+    return undefined;
+  }
   const child = namespace.peek(directory, entry.name);
   if (child === undefined) {
     return undefined;
@@ -98,20 +131,14 @@ function knownNode(namespace: Namespace, directory: S3Directory, entry: ListedEn
   return child;
 }
 
-function fill(
-  namespace: Namespace,
-  handle: S3DirectoryHandle,
-  sink: DirectoryBuffer,
-  page: StreamPage,
-  scratch: AttrRecord,
-): Awaitable<Status> {
-  const { node, stream } = handle;
+function fill(answer: Answer, page: StreamPage): Awaitable<Status> {
+  const { handle, sink } = answer;
   let number = Math.max(sink.offset - DOTS, 0);
   let current = page;
   for (;;) {
     for (; number < current.first + current.entries.length; number++) {
       const entry = current.entries[number - current.first] as ListedEntry;
-      if (!addEntry(namespace, node, sink, entry, number + DOTS + 1, scratch)) {
+      if (!addEntry(answer, entry, number + DOTS + 1)) {
         return 0;
       }
     }
@@ -119,29 +146,25 @@ function fill(
     if (current.isLast || sink.length > 0) {
       return 0;
     }
-    const next = stream.pageAt(number);
+    const next = handle.stream.pageAt(number);
     if (next instanceof Promise) {
-      return next.then((later) => fill(namespace, handle, sink, later, scratch));
+      return next.then((later) => fill(answer, later));
     }
     current = next;
   }
 }
 
-/**
- * Fetches the metadata that the guest will get, and sets out to fetch those for its next requests. The first
- * request of a listing comes with READDIRPLUS, whatever the guest is after: only a later one tells that it looks at entries.
- */
+/** Fetches the metadata that the guest will get, and sets out to fetch those for its next requests. */
 function fetchWanted(
-  namespace: Namespace,
-  { node }: S3DirectoryHandle,
-  { plus, offset, capacity }: DirectoryBuffer,
+  { namespace, handle, sink, kind }: Answer,
   page: StreamPage,
 ): Promise<unknown> | undefined {
-  if (!plus || offset === 0) {
+  if (!sink.plus || !kind.fetches) {
     return undefined;
   }
-  const from = Math.max(offset - DOTS, 0) - page.first;
-  const count = Math.ceil(capacity / (ENTRY_BYTES + DIRENT_HEADER_BYTES));
+  const { node } = handle;
+  const from = Math.max(sink.offset - DOTS, 0) - page.first;
+  const count = Math.ceil(sink.capacity / (ENTRY_BYTES + DIRENT_HEADER_BYTES));
   const wanted = namespace.prefetch(node, page.entries.slice(from, from + count));
   void namespace.prefetch(node, page.entries.slice(from + count, from + count + FETCH_AHEAD));
   return wanted;
@@ -160,14 +183,16 @@ export function readDirectory(
   }
   if (sink.offset === 0) {
     stream.rewind();
+    handle.demand = new AttributeDemand(node.lookedUp);
   }
   if (!addDots(node, sink)) {
     return 0;
   }
+  const answer = { namespace, handle, sink, kind: handle.demand.begin(node.lookedUp), scratch };
   const page = stream.pageAt(Math.max(sink.offset - DOTS, 0));
   const finish = (found: StreamPage): Awaitable<Status> => {
-    const fetching = fetchWanted(namespace, handle, sink, found);
-    const rest = () => fill(namespace, handle, sink, found, scratch);
+    const fetching = fetchWanted(answer, found);
+    const rest = () => fill(answer, found);
     return fetching === undefined ? rest() : fetching.then(rest);
   };
   const status = page instanceof Promise ? page.then(finish) : finish(page);

@@ -136,12 +136,15 @@ function freshState(id: number): FileState {
   };
 }
 
-function patchState(state: FileState, { changed, ...fields }: StatePatch): void {
-  for (const [name, value] of Object.entries(fields)) {
-    Object.assign(state, { [name]: value ?? undefined });
+function patchState(state: FileState, patch: StatePatch): void {
+  const fields = state as unknown as Record<string, unknown>;
+  for (const name in patch) {
+    if (name !== "changed") {
+      fields[name] = patch[name as keyof StatePatch] ?? undefined;
+    }
   }
-  if (changed !== undefined) {
-    state.changed = new ExtentSet(changed);
+  if (patch.changed !== undefined) {
+    state.changed = new ExtentSet(patch.changed);
   }
 }
 

@@ -33,11 +33,12 @@ const PRIVATE_MODE = 0o600;
 
 /** Steps that belong together, as bytes. */
 function encodeFrame(records: readonly JournalRecord[]): Buffer {
-  const payload = Buffer.from(JSON.stringify(records), "utf8");
-  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length);
+  const text = JSON.stringify(records);
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + Buffer.byteLength(text));
+  frame.write(text, FRAME_HEADER_BYTES);
+  const payload = frame.subarray(FRAME_HEADER_BYTES);
   frame.writeUInt32LE(payload.length, 0);
   frame.writeUInt32LE(crc32(payload), 4);
-  payload.copy(frame, FRAME_HEADER_BYTES);
   return frame;
 }
 

@@ -1,6 +1,7 @@
-import { closeSync, constants, fstatSync, openSync, unlinkSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync } from "node:fs";
 import { posix } from "../../../src/native/posix.js";
 import { type Awaitable, EIO, ENOENT, type Status } from "../../../src/vfs/errno.js";
+import type { OpenLocalFile } from "./staging.js";
 
 const PRIVATE_MODE = 0o600;
 const FALLOC_KEEP_SIZE = 1;
@@ -9,8 +10,20 @@ const FALLOC_PUNCH_HOLE = 2;
 const SLOW_WRITE_MS = 2;
 const AFTER_SLOW_WRITE_MS = 100;
 
+/** So little of what was written so lately is read at once: the kernel has it in memory. */
+const QUICK_BYTES = 128 * 1024;
+const IN_MEMORY_MS = 10_000;
+
 /** Of the process, as the kernel throttles all of it. */
 let inlineWritesFromMs = 0;
+
+function readNow(fd: number, into: Uint8Array, offset: number): number {
+  try {
+    return readSync(fd, into, 0, into.length, offset);
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).errno ?? -EIO;
+  }
+}
 
 /** The data of a staged file: a sparse file of its own, made by the first write. */
 export class LocalData {
@@ -18,6 +31,8 @@ export class LocalData {
   #fd = -1;
   #exists: boolean;
   #inUse = 0;
+  /** In ms of performance.now(). */
+  #writtenMs = Number.NEGATIVE_INFINITY;
   #closing = false;
 
   /** `exists` when a gateway before has left the file. */
@@ -40,6 +55,7 @@ export class LocalData {
   write(offset: number, from: Uint8Array): Awaitable<Status> {
     const fd = this.#open();
     const start = performance.now();
+    this.#writtenMs = start;
     if (fd < 0 || start >= inlineWritesFromMs) {
       const count = fd < 0 ? fd : posix.write(fd, from, offset, 0);
       const end = performance.now();
@@ -60,7 +76,11 @@ export class LocalData {
     }
     let done = 0;
     while (fd >= 0 && done < into.length) {
-      const count = await this.#using(posix.readSlowly(fd, into.subarray(done), offset + done));
+      const piece = into.subarray(done);
+      const isQuick = piece.length <= QUICK_BYTES && performance.now() - this.#writtenMs < IN_MEMORY_MS;
+      const count = isQuick
+        ? readNow(fd, piece, offset + done)
+        : await this.#using(posix.readSlowly(fd, piece, offset + done));
       if (count < 0) {
         return count;
       }
@@ -109,14 +129,16 @@ export class LocalData {
     }
   }
 
-  /** Has `take` rename the file. @returns whether it did */
-  handOver(take: (path: string) => boolean): boolean {
-    this.close();
-    if (!this.#exists || !take(this.#path)) {
-      return false;
+  /** Has `take` rename the file and use its descriptor. @returns whether it did */
+  handOver(take: (file: OpenLocalFile) => boolean): boolean {
+    const fd = this.#inUse === 0 && this.#fd >= 0 ? this.#fd : undefined;
+    const isTaken = this.#exists && take({ path: this.#path, fd });
+    if (isTaken) {
+      this.#exists = false;
+      this.#fd = fd === undefined ? this.#fd : -1;
     }
-    this.#exists = false;
-    return true;
+    this.close();
+    return isTaken;
   }
 
   /** Deletes the file. */

@@ -360,7 +360,7 @@ export class LocalFile implements StagedFile {
     const isObject = source !== undefined && size > 0 && !this.dirty && !this.removed && this.isComplete;
     this.#host.account(-this.#local.bytes);
     this.#local.clear();
-    if (adopt === undefined || !isObject || !this.data.handOver((path) => adopt(path, source))) {
+    if (adopt === undefined || !isObject || !this.data.handOver((file) => adopt(file, source))) {
       this.data.remove();
     }
   }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { EIO } from "../../../src/vfs/errno.js";
 import { isStoreError, StatusError } from "../errors.js";
 import { findObject } from "../store/find-object.js";
@@ -136,12 +136,12 @@ export class ObjectWriter {
         throw new StatusError(count);
       }
       file.guard.markRead(0, snapshot.size);
-      const hash = body.length <= MAX_HASHED_BYTES ? createHash("md5").update(body).digest("hex") : undefined;
+      const digest = body.length <= MAX_HASHED_BYTES ? hash("md5", body, "hex") : undefined;
       const intent: Intent = {
         key: target,
         size: snapshot.size,
         metadata: attributes.metadata,
-        ...(hash !== undefined && { etag: `"${hash}"` }),
+        ...(digest !== undefined && { etag: `"${digest}"` }),
       };
       const result = await this.#send(file, intent, expect, (condition) =>
         store.put(target, body, attributes, condition),

@@ -35,11 +35,18 @@ export interface SourceObject {
  */
 export type SourceReader = (source: SourceObject, offset: number, into: Uint8Array) => Promise<number>;
 
+/** A file on the local disk. */
+export interface OpenLocalFile {
+  readonly path: string;
+  /** Open for reading and writing, or undefined. */
+  readonly fd: number | undefined;
+}
+
 /**
- * Takes over a local file that has exactly the bytes of an object, by renaming it. Returns false when it does not: then
- * the file is deleted.
+ * Takes over a local file that has exactly the bytes of an object, by renaming it, and its descriptor. Returns false when
+ * it does not: then the file is deleted.
  */
-export type FileTaker = (path: string, object: SourceObject) => boolean;
+export type FileTaker = (file: OpenLocalFile, object: SourceObject) => boolean;
 
 export interface StagingOptions {
   readonly store: ObjectStore;

@@ -18,7 +18,7 @@ export interface S3StoreOptions {
   readonly anonymous?: boolean;
   /** Default: the SDK's chain. */
   readonly credentials?: Credentials;
-  /** Requests at a time. Default: 64. */
+  /** Requests at a time. Default: 128. */
   readonly concurrency?: number;
   /** For an operation with all its attempts. Default: one minute. */
   readonly deadlineMs?: number;
@@ -28,7 +28,7 @@ export interface S3StoreOptions {
   readonly direct?: boolean;
 }
 
-const DEFAULT_CONCURRENCY = 64;
+const DEFAULT_CONCURRENCY = 128;
 const DEFAULT_DEADLINE_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** Region of servers that have none, and where AWS answers for all buckets. */

@@ -10,33 +10,40 @@ import type {
   UploadedPart,
 } from "./object-store.js";
 import { decodeListedKey } from "./uri.js";
-import { childText, parseXml, requiredText, type XmlElement } from "./xml.js";
+import { childText, ElementTags, parseXml, requiredText, type XmlElement } from "./xml.js";
 
 const CHECKSUM_ELEMENT = `Checksum${CHECKSUM_ALGORITHM}`;
 
 /** A copy: as a part of the document, which is how V8 has it, a key that is remembered would keep all of that in memory. */
 function copyOf(text: string): string {
-  return Buffer.from(text).toString();
+  return ` ${text}`.slice(1);
 }
 
-function readListed(element: XmlElement): ListedObject {
-  const storageClass = childText(element, "StorageClass");
+const CONTENTS = new ElementTags("Contents");
+const KEY = new ElementTags("Key");
+const SIZE = new ElementTags("Size");
+const ETAG = new ElementTags("ETag");
+const LAST_MODIFIED = new ElementTags("LastModified");
+const STORAGE_CLASS = new ElementTags("StorageClass");
+
+function readListed(inner: string): ListedObject {
+  const storageClass = STORAGE_CLASS.textIn(inner);
   return {
-    key: copyOf(decodeListedKey(requiredText(element, "Key"))),
-    size: Number(requiredText(element, "Size")),
-    etag: copyOf(requiredText(element, "ETag")),
-    lastModifiedMs: Date.parse(requiredText(element, "LastModified")),
-    ...(storageClass !== undefined && { storageClass }),
+    key: copyOf(decodeListedKey(KEY.requiredTextIn(inner))),
+    size: Number(SIZE.requiredTextIn(inner)),
+    etag: copyOf(ETAG.requiredTextIn(inner)),
+    lastModifiedMs: Date.parse(LAST_MODIFIED.requiredTextIn(inner)),
+    ...(storageClass !== undefined && { storageClass: copyOf(storageClass) }),
   };
 }
 
 export function readListPage(body: Buffer): ListPage {
-  const root = parseXml(body.toString());
-  const objects: ListedObject[] = [];
+  const { inner, rest } = CONTENTS.takeOut(body.toString());
+  const root = parseXml(rest);
+  const objects = inner.map(readListed);
   const commonPrefixes: string[] = [];
   for (const child of root.children) {
-    if (child.name === "Contents") objects.push(readListed(child));
-    else if (child.name === "CommonPrefixes") {
+    if (child.name === "CommonPrefixes") {
       commonPrefixes.push(copyOf(decodeListedKey(requiredText(child, "Prefix"))));
     }
   }

@@ -22,7 +22,10 @@ function toCharacter(code: number): string {
 
 function expandReferences(text: string): string {
   if (!text.includes("&")) return text;
-  return text.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));?/g, (whole, hex, decimal, named) => {
+  // What ETags have, and mostly nothing else.
+  const quoted = text.replaceAll("&quot;", '"');
+  if (!quoted.includes("&")) return quoted;
+  return quoted.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));?/g, (whole, hex, decimal, named) => {
     if (hex !== undefined) return toCharacter(Number.parseInt(hex, 16));
     if (decimal !== undefined) return toCharacter(Number(decimal));
     const char = ENTITIES[String(named)];
@@ -77,6 +80,59 @@ function closeElement(open: OpenElement[], name: string, source: string, end: nu
   if (element?.name !== name || parent === undefined) throw malformed(`unexpected </${name}>`);
   const text = element.children.length === 0 ? expandReferences(source.slice(element.textFrom, end)) : "";
   parent.children.push({ name, children: element.children, text });
+}
+
+/** Tags of elements without attributes, for what is looked up by the thousand. */
+export class ElementTags {
+  readonly name: string;
+  readonly opening: string;
+  readonly closing: string;
+
+  constructor(name: string) {
+    this.name = name;
+    this.opening = `<${name}>`;
+    this.closing = `</${name}>`;
+  }
+
+  /**
+   * Takes all of these elements out of a document.
+   * @returns what is within each of them, for {@link textIn}, and the rest of the document for {@link parseXml}
+   * @throws StoreError "io"
+   */
+  takeOut(source: string): { inner: string[]; rest: string } {
+    const { opening, closing } = this;
+    const inner: string[] = [];
+    const rest: string[] = [];
+    let at = 0;
+    for (;;) {
+      const start = source.indexOf(opening, at);
+      if (start < 0) break;
+      const end = source.indexOf(closing, start);
+      if (end < 0) throw malformed("the document is cut short");
+      if (start > at) rest.push(source.slice(at, start));
+      inner.push(source.slice(start + opening.length, end));
+      at = end + closing.length;
+    }
+    rest.push(source.slice(at));
+    return { inner, rest: rest.join("") };
+  }
+
+  /** The text of the first of these elements. @throws StoreError "io" */
+  textIn(source: string): string | undefined {
+    const { name, opening, closing } = this;
+    const start = source.indexOf(opening);
+    if (start < 0) return undefined;
+    const end = source.indexOf("<", start + opening.length);
+    if (!source.startsWith(closing, end)) throw malformed(`<${name}> is not closed`);
+    return expandReferences(source.slice(start + opening.length, end));
+  }
+
+  /** As {@link textIn}, for what is always there. */
+  requiredTextIn(source: string): string {
+    const text = this.textIn(source);
+    if (text === undefined) throw malformed(`there is no <${this.name}>`);
+    return text;
+  }
 }
 
 /** The text of the first child of this name. */

@@ -1,5 +1,5 @@
 import { Attr, type AttrRecord } from "../../vfs/attributes.js";
-import type { Awaitable, Status } from "../../vfs/errno.js";
+import { type Awaitable, ENOSYS, type Status } from "../../vfs/errno.js";
 import type { Operation } from "../operations.js";
 import { GETATTR_FH, Opcode } from "../protocol.js";
 import type { Request } from "../request.js";
@@ -69,6 +69,10 @@ function writeStatx(attr: AttrRecord, words: Uint32Array, at: number): void {
 
 /** GETATTR with the birth time; all fields whatever the mask asks for. */
 function statx(session: FuseSession, request: Request): Awaitable<Status> {
+  if (!session.backend.capabilities.birthTimes) {
+    // The guest asks no more, and is content with the attributes that it has.
+    return -ENOSYS;
+  }
   const node = session.node(request);
   if (node === undefined) {
     return STALE;

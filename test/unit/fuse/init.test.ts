@@ -22,6 +22,12 @@ describe("INIT offers", () => {
     ["WRITEBACK_CACHE only if wanted", InitFlag.WRITEBACK_CACHE, { features: { writeback: true } }, {}],
     ["READDIRPLUS", InitFlag.DO_READDIRPLUS, {}, { features: { readdirplus: false } }],
     ["READDIRPLUS_AUTO", InitFlag.READDIRPLUS_AUTO, {}, { features: { readdirplus: false } }],
+    [
+      "READDIRPLUS_AUTO unless the backend chooses",
+      InitFlag.READDIRPLUS_AUTO,
+      {},
+      { capabilities: { choosesAttributes: true } },
+    ],
     ["SUBMOUNTS", InitFlag.SUBMOUNTS, {}, { features: { announceSubmounts: false } }],
     ["HANDLE_KILLPRIV_V2", InitFlag.HANDLE_KILLPRIV_V2, { features: { killPrivileges: true } }, {}],
     ["EXPORT_SUPPORT", InitFlag.EXPORT_SUPPORT, { capabilities: { parents: true } }, {}],

@@ -3,7 +3,7 @@ import { InitFlag, Opcode } from "../../../src/fuse/protocol.js";
 import { LaneResult } from "../../../src/native/lane.js";
 import { Attr, Change, setWords64 } from "../../../src/vfs/attributes.js";
 import { XattrFlag } from "../../../src/vfs/backend.js";
-import { EBADF, EFBIG, EINVAL, ENOENT, ENOTTY, ESTALE } from "../../../src/vfs/errno.js";
+import { EBADF, EFBIG, EINVAL, ENOENT, ENOSYS, ENOTTY, ESTALE } from "../../../src/vfs/errno.js";
 import { type DriverOptions, lane, longs, SessionDriver, text, words } from "./session-driver.js";
 
 const FS_IOC_GETFLAGS = 0x8008_6601;
@@ -85,6 +85,11 @@ describe("STATX", () => {
     const driver = start();
     expect(driver.request(Opcode.STATX, 1n, words(0, 0, 0, 0, 0, 0xfff))).toBe(288);
     expect(driver.reply().readUInt32LE(32)).toBe(0x7ff);
+  });
+
+  test("is turned off where there are no birth times", () => {
+    const driver = start({ capabilities: { birthTimes: false } });
+    expect(driver.request(Opcode.STATX, 1n, words(0, 0, 0, 0, 0, 0xfff))).toBe(-ENOSYS);
   });
 
   test("asks through the handle", () => {

@@ -197,6 +197,8 @@ export class SessionDriver {
       changesOutside: false,
       posixAcl: false,
       parents: false,
+      birthTimes: true,
+      choosesAttributes: false,
       ...options.capabilities,
     });
     const add = (fields: object | string, message?: string) => {

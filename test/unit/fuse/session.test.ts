@@ -25,6 +25,8 @@ class TinyBackend extends Backend {
     changesOutside: true,
     posixAcl: false,
     parents: false,
+    birthTimes: true,
+    choosesAttributes: false,
   };
   readonly root = new Node("");
   readonly forgotten: string[] = [];

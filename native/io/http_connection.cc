@@ -89,13 +89,16 @@ int HttpConnection::Exchange(const SocketAddress& address, std::string_view requ
   if (!IsIdle()) {
     if (const int error = Connect(address, timeout); error != 0) return error;
   }
-  if (const int error = SendAll(request, timeout); error != 0) return error;
+  if (const int error = SendAll(std::as_bytes(std::span(request)), timeout); error != 0) {
+    return error;
+  }
   return ReceiveHead(timeout, head);
 }
 
 // Neither ended by the other side, nor with anything left of another reply.
-bool HttpConnection::IsIdle() const noexcept {
+bool HttpConnection::IsIdle() noexcept {
   if (!fd_.valid() || buffered() > 0) return false;
+  if (tls_context_ != nullptr) return tls_ != nullptr && tls_->IsIdle();
   std::byte byte;
   return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
          (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -107,6 +110,7 @@ int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) 
   if (!opened.valid()) return errno;
   const int on = 1;
   setsockopt(opened.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  tls_.reset();
   {
     const std::lock_guard lock(mutex_);
     fd_ = std::move(opened);
@@ -114,24 +118,37 @@ int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) 
   filled_ = taken_ = 0;
   if (shut_.load()) return ECANCELED;
   const auto* const to = reinterpret_cast<const sockaddr*>(&address.storage);
-  if (connect(fd_.get(), to, address.length) == 0) return 0;
-  if (errno != EINPROGRESS) return errno;
-  if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
-  int error = 0;
-  socklen_t size = sizeof(error);
-  getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error;
+  if (connect(fd_.get(), to, address.length) != 0) {
+    if (errno != EINPROGRESS) return errno;
+    if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) return error;
+  }
+  return tls_context_ == nullptr ? 0 : BeginTls(timeout);
 }
 
-int HttpConnection::SendAll(std::string_view bytes, milliseconds timeout) noexcept {
+int HttpConnection::BeginTls(milliseconds timeout) {
+  tls_ = std::make_unique<TlsSession>(tls_context_, fd_.get());
+  while (tls_->Handshake() != 0) {
+    if (errno != EAGAIN) return Failure(errno);
+    if (const int error = Wait(POLLIN, timeout); error != 0) return error;
+  }
+  return 0;
+}
+
+int HttpConnection::SendAll(std::span<const std::byte> bytes, milliseconds timeout) noexcept {
   while (!bytes.empty()) {
-    const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t sent = tls_ != nullptr
+                             ? tls_->Send(bytes)
+                             : send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
-      bytes.remove_prefix(static_cast<size_t>(sent));
+      bytes = bytes.subspan(static_cast<size_t>(sent));
     } else if (errno == EAGAIN) {
       if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
     } else if (errno != EINTR) {
-      return shut_.load() ? ECANCELED : errno;
+      return Failure(errno);
     }
   }
   return 0;
@@ -161,16 +178,17 @@ int HttpConnection::ReceiveHead(milliseconds timeout, std::string* head) {
 int HttpConnection::ReceiveSome(std::span<std::byte> into, milliseconds timeout,
                                 size_t* count) noexcept {
   for (;;) {
-    const ssize_t received = recv(fd_.get(), into.data(), into.size(), 0);
+    const ssize_t received =
+        tls_ != nullptr ? tls_->Receive(into) : recv(fd_.get(), into.data(), into.size(), 0);
     if (received > 0) {
       *count = static_cast<size_t>(received);
       return 0;
     }
-    if (received == 0) return shut_.load() ? ECANCELED : ECONNRESET;
+    if (received == 0) return Failure(ECONNRESET);
     if (errno == EAGAIN) {
       if (const int error = Wait(POLLIN, timeout); error != 0) return error;
     } else if (errno != EINTR) {
-      return shut_.load() ? ECANCELED : errno;
+      return Failure(errno);
     }
   }
 }
@@ -219,7 +237,8 @@ void HttpConnection::Shut() noexcept {
   if (fd_.valid()) shutdown(fd_.get(), SHUT_RDWR);
 }
 
-int HttpConnection::Wait(short events, milliseconds timeout) const noexcept {
+int HttpConnection::Wait(short event, milliseconds timeout) const noexcept {
+  const short events = tls_ != nullptr ? tls_->events() : event;
   const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     if (shut_.load() || stopping_.load()) return ECANCELED;

@@ -1,7 +1,10 @@
 import { addon } from "./addon.js";
+import { trustedCertificates } from "./trusted-certificates.js";
 
 interface HttpConnectionBinding {
-  create(): object;
+  /** Undefined where the addon was built without TLS. */
+  createTls(trusted: string, host: string, verifies: boolean): object | undefined;
+  create(tls: object | undefined): object;
   /** The head of the reply as latin1, or an errno. */
   exchange(
     connection: object,
@@ -10,6 +13,7 @@ interface HttpConnectionBinding {
     request: string,
     timeoutMs: number,
   ): Promise<string | number>;
+  tlsFailure(connection: object): string;
   /** 0, an errno of the connection, or -errno of the file. */
   receiveToFile(
     connection: object,
@@ -48,12 +52,46 @@ export function emptyRange(fd: number, position: number, length: number, blockBy
   return { fd, position, length, blockBytes, progress };
 }
 
+export interface TlsOptions {
+  /** Name or address that the server has to prove to be. */
+  readonly host: string;
+  /** Certificates of the authorities that are trusted, as PEM. Default: those that Node trusts. */
+  readonly ca: string | undefined;
+  /** False takes every certificate. */
+  readonly verifies: boolean;
+}
+
+/** What the TLS connections to one server have in common: whom they trust, and the session that they go on with. */
+export class TlsClient {
+  readonly native: object;
+
+  private constructor(native: object) {
+    this.native = native;
+  }
+
+  /**
+   * Undefined where native code cannot do what Node does: the addon was built without OpenSSL's headers, Node has another
+   * library, or does not say whom it trusts.
+   */
+  static create({ host, ca, verifies }: TlsOptions): TlsClient | undefined {
+    if (process.versions.openssl?.startsWith("3.") !== true) return undefined;
+    const trusted = ca ?? trustedCertificates();
+    const native = trusted === undefined ? undefined : binding.createTls(trusted, host, verifies);
+    return native === undefined ? undefined : new TlsClient(native);
+  }
+}
+
 /**
- * A TCP connection to an HTTP server. Threads of its own wait for it and move bodies into files. One call at a time;
+ * A connection to an HTTP server. Threads of its own wait for it and move bodies into files. One call at a time;
  * `timeoutMs` is for each step that waits, such as the next piece of a body. Errors are errno numbers.
  */
 export class HttpConnection {
-  readonly #native = binding.create();
+  readonly #native: object;
+
+  /** Without `tls` there is none. */
+  constructor(tls?: TlsClient) {
+    this.#native = binding.create(tls?.native);
+  }
 
   /**
    * Sends a request (as latin1) and waits for the head of its reply. It connects first unless there is a connection
@@ -61,6 +99,14 @@ export class HttpConnection {
    */
   exchange(address: string, port: number, request: string, timeoutMs: number): Promise<string | number> {
     return binding.exchange(this.#native, address, port, request, timeoutMs);
+  }
+
+  /**
+   * What was wrong with TLS, in one line, where an exchange ended with EPROTO before the request was sent; else empty.
+   * Another attempt would end so, too.
+   */
+  get tlsFailure(): string {
+    return binding.tlsFailure(this.#native);
   }
 
   /**

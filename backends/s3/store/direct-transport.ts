@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { getSystemErrorName } from "node:util";
-import { type FileRange, HttpConnection } from "../../../src/native/http-connection.js";
+import { type FileRange, HttpConnection, TlsClient } from "../../../src/native/http-connection.js";
 import { bodyLength, formatRequest, parseReplyHead, type ReplyHead } from "./http-head.js";
 import { StoreError } from "./object-store.js";
 import type { HttpReply, HttpRequest, RunningExchange } from "./transport.js";
@@ -20,20 +20,24 @@ function errorOf(errno: number, doing: string): Error {
 
 /** A connection, and the address that it is to. */
 class Connection {
-  readonly native = new HttpConnection();
+  readonly native: HttpConnection;
   readonly address: string;
   readonly port: number;
   idleSinceMs = 0;
 
-  constructor(address: string, port: number) {
+  constructor(address: string, port: number, tls: TlsClient | undefined) {
     this.address = address;
     this.port = port;
+    this.native = new HttpConnection(tls);
   }
 
   async exchange(request: string, timeoutMs: number): Promise<string> {
     const head = await this.native.exchange(this.address, this.port, request, timeoutMs);
-    if (typeof head === "number") throw errorOf(head, `${this.address}:${this.port}`);
-    return head;
+    if (typeof head === "string") return head;
+    const where = `${this.address}:${this.port}`;
+    const { tlsFailure } = this.native;
+    if (tlsFailure === "") throw errorOf(head, where);
+    throw Object.assign(new Error(`TLS with ${where}: ${tlsFailure}`), { code: "ERR_TLS_HANDSHAKE" });
   }
 }
 
@@ -125,23 +129,45 @@ class DirectExchange implements RunningExchange {
   }
 }
 
+/** A host as system calls have it: URLs put IPv6 addresses in brackets. */
+function unbracketed(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, "");
+}
+
+/** {@link DirectTransport} */
+export interface DirectOptions {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** PEM of the authorities that are trusted. Default: whom Node trusts. */
+  readonly ca: string | undefined;
+}
+
 /**
- * Pooled connections without TLS whose bodies native code moves into files: no byte of them comes into JavaScript. For
- * requests without a body and for replies that announce their length.
+ * Pooled connections whose bodies native code moves into files: no byte of them comes into JavaScript. For requests
+ * without a body and for replies that announce their length.
  */
 export class DirectTransport {
   readonly #hostname: string;
   readonly #port: number;
+  readonly #tls: TlsClient | undefined;
   readonly #idle: Connection[] = [];
   readonly #running = new Set<DirectExchange>();
   #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** `origin` has the scheme http. */
-  constructor(origin: string) {
-    const { hostname, port } = new URL(origin);
-    this.#hostname = hostname.replace(/^\[|\]$/g, "");
-    this.#port = port === "" ? 80 : Number(port);
+  private constructor({ protocol, hostname, port }: URL, tls: TlsClient | undefined) {
+    this.#hostname = unbracketed(hostname);
+    this.#port = port !== "" ? Number(port) : protocol === "https:" ? 443 : 80;
+    this.#tls = tls;
+  }
+
+  /** Undefined where the origin wants TLS and native code has none. */
+  static create({ origin, ca }: DirectOptions): DirectTransport | undefined {
+    const url = new URL(origin);
+    if (url.protocol === "http:") return new DirectTransport(url, undefined);
+    const verifies = process.env.NODE_TLS_REJECT_UNAUTHORIZED !== "0";
+    const tls = TlsClient.create({ host: unbracketed(url.hostname), ca, verifies });
+    return tls === undefined ? undefined : new DirectTransport(url, tls);
   }
 
   send(request: HttpRequest): RunningExchange {
@@ -159,9 +185,10 @@ export class DirectTransport {
 
   /** New ones that are not open yet, one for each address of the server. */
   async connections(): Promise<Connection[]> {
-    if (isIP(this.#hostname) !== 0) return [new Connection(this.#hostname, this.#port)];
+    const open = (address: string) => new Connection(address, this.#port, this.#tls);
+    if (isIP(this.#hostname) !== 0) return [open(this.#hostname)];
     const addresses = await lookup(this.#hostname, { all: true });
-    return addresses.map(({ address }) => new Connection(address, this.#port));
+    return addresses.map(({ address }) => open(address));
   }
 
   keep(connection: Connection): void {

@@ -24,8 +24,10 @@ export interface ClientOptions {
   readonly deadlineMs: number;
   /** For the first byte of an answer, and between two pieces of it. */
   readonly timeoutMs: number;
-  /** Native code receives what goes into files; not with TLS, which it does not speak. */
+  /** Native code receives what goes into files, where it can. */
   readonly direct: boolean;
+  /** PEM of the authorities that are trusted. Default: whom Node trusts. */
+  readonly ca: string | undefined;
 }
 
 export interface S3Request {
@@ -117,7 +119,7 @@ export class S3Client {
   readonly #closing = new AbortController();
 
   constructor(options: ClientOptions) {
-    const { endpoint, concurrency } = options;
+    const { endpoint, concurrency, ca } = options;
     this.endpoint = endpoint;
     this.#options = options;
     this.#signer = new Signer(endpoint.region);
@@ -126,8 +128,9 @@ export class S3Client {
       origin: endpoint.origin,
       connections: concurrency + SPARE_CONNECTIONS,
       connectTimeoutMs: options.timeoutMs,
+      ca,
     });
-    this.#direct = options.direct ? new DirectTransport(endpoint.origin) : undefined;
+    this.#direct = options.direct ? DirectTransport.create({ origin: endpoint.origin, ca }) : undefined;
   }
 
   /** Bodies can be received into files without coming into JavaScript. */

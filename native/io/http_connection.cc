@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -24,6 +25,8 @@ using std::chrono::milliseconds;
 constexpr size_t kPieceBytes = 64 * 1024;
 // How soon a thread that waits notices that its pool ends.
 constexpr milliseconds kSlice{250};
+// Of the lines between chunks.
+constexpr size_t kMaxLineBytes = 4096;
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
 
 // Of this thread: none is needed while nobody receives on it.
@@ -85,23 +88,36 @@ bool FileRange::IsSound() const noexcept {
 }
 
 int HttpConnection::Exchange(const SocketAddress& address, std::string_view request,
-                             milliseconds timeout, std::string* head) {
+                             std::span<const std::byte> body, milliseconds timeout,
+                             std::string* head) {
+  was_sent_ = false;
   if (!IsIdle()) {
     if (const int error = Connect(address, timeout); error != 0) return error;
   }
+  was_sent_ = true;
   if (const int error = SendAll(std::as_bytes(std::span(request)), timeout); error != 0) {
     return error;
   }
-  return ReceiveHead(timeout, head);
+  const int error_of_body = SendBody(body, timeout);
+  // Who refuses a body may have ended the connection when the answer was sent.
+  const bool may_be_answered = error_of_body == EPIPE || error_of_body == ECONNRESET;
+  if (error_of_body != 0 && !may_be_answered) return error_of_body;
+  const int error = ReceiveHead(timeout, head);
+  return error != 0 && error_of_body != 0 ? error_of_body : error;
 }
 
-// Neither ended by the other side, nor with anything left of another reply.
+// Neither ended by the other side, nor with anything left of another exchange.
 bool HttpConnection::IsIdle() noexcept {
-  if (!fd_.valid() || buffered() > 0) return false;
-  if (tls_context_ != nullptr) return tls_ != nullptr && tls_->IsIdle();
+  if (!fd_.valid() || is_cut_ || buffered() > 0) return false;
+  return (tls_context_ == nullptr || tls_ != nullptr) && !HasInput();
+}
+
+// Bytes, or the end of the connection.
+bool HttpConnection::HasInput() noexcept {
+  if (tls_ != nullptr) return !tls_->IsIdle();
   std::byte byte;
-  return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-         (errno == EAGAIN || errno == EWOULDBLOCK);
+  return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+         (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) {
@@ -116,6 +132,7 @@ int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) 
     fd_ = std::move(opened);
   }
   filled_ = taken_ = 0;
+  is_cut_ = false;
   if (shut_.load()) return ECANCELED;
   const auto* const to = reinterpret_cast<const sockaddr*>(&address.storage);
   if (connect(fd_.get(), to, address.length) != 0) {
@@ -133,24 +150,44 @@ int HttpConnection::BeginTls(milliseconds timeout) {
   tls_ = std::make_unique<TlsSession>(tls_context_, fd_.get());
   while (tls_->Handshake() != 0) {
     if (errno != EAGAIN) return Failure(errno);
-    if (const int error = Wait(POLLIN, timeout); error != 0) return error;
+    if (const int error = Wait(Awaited(POLLIN), timeout); error != 0) return error;
   }
   return 0;
 }
 
+ssize_t HttpConnection::Send(std::span<const std::byte> bytes) noexcept {
+  return tls_ != nullptr ? tls_->Send(bytes)
+                         : send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
 int HttpConnection::SendAll(std::span<const std::byte> bytes, milliseconds timeout) noexcept {
   while (!bytes.empty()) {
-    const ssize_t sent = tls_ != nullptr
-                             ? tls_->Send(bytes)
-                             : send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t sent = Send(bytes);
     if (sent >= 0) {
       bytes = bytes.subspan(static_cast<size_t>(sent));
     } else if (errno == EAGAIN) {
-      if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
+      if (const int error = Wait(Awaited(POLLOUT), timeout); error != 0) return error;
     } else if (errno != EINTR) {
       return Failure(errno);
     }
   }
+  return 0;
+}
+
+int HttpConnection::SendBody(std::span<const std::byte> bytes, milliseconds timeout) noexcept {
+  is_cut_ = !bytes.empty();
+  while (!bytes.empty()) {
+    const ssize_t sent = Send(bytes);
+    if (sent >= 0) {
+      bytes = bytes.subspan(static_cast<size_t>(sent));
+    } else if (errno == EAGAIN) {
+      if (const int error = Wait(Awaited(POLLOUT) | POLLIN, timeout); error != 0) return error;
+      if (HasInput()) return 0;
+    } else if (errno != EINTR) {
+      return Failure(errno);
+    }
+  }
+  is_cut_ = false;
   return 0;
 }
 
@@ -186,7 +223,7 @@ int HttpConnection::ReceiveSome(std::span<std::byte> into, milliseconds timeout,
     }
     if (received == 0) return Failure(ECONNRESET);
     if (errno == EAGAIN) {
-      if (const int error = Wait(POLLIN, timeout); error != 0) return error;
+      if (const int error = Wait(Awaited(POLLIN), timeout); error != 0) return error;
     } else if (errno != EINTR) {
       return Failure(errno);
     }
@@ -231,14 +268,56 @@ int HttpConnection::Receive(std::span<std::byte> into, milliseconds timeout) noe
   return 0;
 }
 
+int HttpConnection::ReceiveLine(milliseconds timeout, std::string* line) {
+  line->clear();
+  for (;;) {
+    if (buffered() == 0) {
+      filled_ = taken_ = 0;
+      const std::span<std::byte> buffer(buffer_.get(), kMaxHeadBytes);
+      if (const int error = ReceiveSome(buffer, timeout, &filled_); error != 0) return error;
+    }
+    const char next = static_cast<char>(buffer_[taken_++]);
+    if (next == '\n' && line->ends_with('\r')) {
+      line->pop_back();
+      return 0;
+    }
+    line->push_back(next);
+    if (line->size() > kMaxLineBytes) return EMSGSIZE;
+  }
+}
+
+int HttpConnection::ReceiveChunked(size_t most, milliseconds timeout, std::string* body) {
+  if (buffer_ == nullptr) return ENOTCONN;
+  std::string line;
+  for (;;) {
+    if (const int error = ReceiveLine(timeout, &line); error != 0) return error;
+    size_t size = 0;
+    const char* const end = line.data() + line.size();
+    const auto [rest, problem] = std::from_chars(line.data(), end, size, 16);
+    if (problem != std::errc() || (rest != end && *rest != ';' && *rest != ' ')) return EPROTO;
+    if (size == 0) break;
+    if (size > most - body->size()) return EMSGSIZE;
+    const size_t at = body->size();
+    body->resize(at + size);
+    const auto chunk = std::as_writable_bytes(std::span(*body).subspan(at));
+    if (const int error = Receive(chunk, timeout); error != 0) return error;
+    if (const int error = ReceiveLine(timeout, &line); error != 0) return error;
+    if (!line.empty()) return EPROTO;
+  }
+  // Trailers.
+  do {
+    if (const int error = ReceiveLine(timeout, &line); error != 0) return error;
+  } while (!line.empty());
+  return 0;
+}
+
 void HttpConnection::Shut() noexcept {
   shut_.store(true);
   const std::lock_guard lock(mutex_);
   if (fd_.valid()) shutdown(fd_.get(), SHUT_RDWR);
 }
 
-int HttpConnection::Wait(short event, milliseconds timeout) const noexcept {
-  const short events = tls_ != nullptr ? tls_->events() : event;
+int HttpConnection::Wait(short events, milliseconds timeout) const noexcept {
   const auto end = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     if (shut_.load() || stopping_.load()) return ECANCELED;

@@ -1,5 +1,6 @@
-// One connection to an HTTP server, for bodies that go straight to a file. What a request says
-// and what a reply means is not known here: whoever uses it writes heads and reads them.
+// One connection to an HTTP server, for bodies that go straight to a file or come from memory. What
+// a request says and what a reply means is not known here: whoever uses it writes heads and reads
+// them.
 #ifndef NATIVE_IO_HTTP_CONNECTION_H_
 #define NATIVE_IO_HTTP_CONNECTION_H_
 
@@ -56,10 +57,15 @@ class HttpConnection {
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
-  // Sends a request and waits for the head of its reply, connecting first where there is no
-  // connection or the other side has ended it. `timeout` is for each step that waits.
+  // Sends a request and its body, and waits for the head of its reply, connecting first where there
+  // is no connection or the other side has ended it. `timeout` is for each step that waits. A
+  // server may answer before it has all of the body.
   [[nodiscard]] int Exchange(const SocketAddress& address, std::string_view request,
-                             std::chrono::milliseconds timeout, std::string* head);
+                             std::span<const std::byte> body, std::chrono::milliseconds timeout,
+                             std::string* head);
+
+  // Whether anything of the request was sent in the last exchange.
+  [[nodiscard]] bool was_sent() const noexcept { return was_sent_; }
 
   // What was wrong with TLS where an exchange ended with EPROTO before anything was sent.
   [[nodiscard]] std::string tls_failure() const { return tls_ ? tls_->failure() : std::string(); }
@@ -72,23 +78,36 @@ class HttpConnection {
   [[nodiscard]] int ReceiveToFile(const FileRange& range, uint32_t count,
                                   std::chrono::milliseconds timeout) noexcept;
   [[nodiscard]] int Receive(std::span<std::byte> into, std::chrono::milliseconds timeout) noexcept;
+  // Receives a body that comes in chunks; EMSGSIZE where it is longer than `most`.
+  [[nodiscard]] int ReceiveChunked(size_t most, std::chrono::milliseconds timeout,
+                                   std::string* body);
 
   // Ends whatever waits, now and later, with ECANCELED.
   void Shut() noexcept;
 
  private:
   [[nodiscard]] bool IsIdle() noexcept;
+  [[nodiscard]] bool HasInput() noexcept;
   [[nodiscard]] int Connect(const SocketAddress& address, std::chrono::milliseconds timeout);
   [[nodiscard]] int BeginTls(std::chrono::milliseconds timeout);
   [[nodiscard]] int SendAll(std::span<const std::byte> bytes,
                             std::chrono::milliseconds timeout) noexcept;
+  // Ends early, and well, when there is an answer.
+  [[nodiscard]] int SendBody(std::span<const std::byte> bytes,
+                             std::chrono::milliseconds timeout) noexcept;
+  // One attempt.
+  [[nodiscard]] ssize_t Send(std::span<const std::byte> bytes) noexcept;
   [[nodiscard]] int ReceiveHead(std::chrono::milliseconds timeout, std::string* head);
+  [[nodiscard]] int ReceiveLine(std::chrono::milliseconds timeout, std::string* line);
   [[nodiscard]] size_t TakeBuffered(std::span<std::byte> into) noexcept;
   // From the socket: at least one byte, and no more than there is room for.
   [[nodiscard]] int ReceiveSome(std::span<std::byte> into, std::chrono::milliseconds timeout,
                                 size_t* count) noexcept;
-  // For what the last call would have had to wait for: for `event`, unless TLS knows better.
-  [[nodiscard]] int Wait(short event, std::chrono::milliseconds timeout) const noexcept;
+  [[nodiscard]] int Wait(short events, std::chrono::milliseconds timeout) const noexcept;
+  // What the last call would have had to wait for: for `event`, unless TLS knows better.
+  [[nodiscard]] short Awaited(short event) const noexcept {
+    return tls_ != nullptr ? tls_->events() : event;
+  }
   // What a call that failed says.
   [[nodiscard]] int Failure(int error) const noexcept { return shut_.load() ? ECANCELED : error; }
 
@@ -104,6 +123,9 @@ class HttpConnection {
   std::unique_ptr<std::byte[]> buffer_;
   size_t filled_ = 0;
   size_t taken_ = 0;
+  bool was_sent_ = false;
+  // The server waits for more of a body that is not sent any more.
+  bool is_cut_ = false;
 };
 
 }  // namespace gateway

@@ -105,7 +105,7 @@ napi_value Create(napi_env env, napi_callback_info info) {
   return Wrap(env, kConnectionTag, std::move(box));
 }
 
-// exchange(connection, address, port, request, timeoutMs): head or errno
+// exchange(connection, address, port, request, body, timeoutMs): head or errno
 napi_value Exchange(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
   ConnectionBox* const box = ConnectionArgument(arguments);
@@ -114,11 +114,21 @@ napi_value Exchange(napi_env env, napi_callback_info info) {
                                                      static_cast<uint16_t>(arguments.Uint32(2)));
   return Submit(env, box->pool,
                 [connection = box->connection, address, request = StringArgument(arguments, 3),
-                 timeout = milliseconds(arguments.Uint32(4))]() noexcept -> TextOrError {
+                 kept = KeptValue(env, arguments.value(4)), body = arguments.Bytes(4),
+                 timeout = milliseconds(arguments.Uint32(5))]() noexcept -> TextOrError {
                   std::string head;
-                  const int error = connection->Exchange(address, request, timeout, &head);
+                  const int error = connection->Exchange(address, request, body, timeout, &head);
                   return error == 0 ? TextOrError(std::move(head)) : TextOrError(int64_t{error});
                 });
+}
+
+// wasSent(connection): whether the last exchange came so far
+napi_value WasSent(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  napi_value value = nullptr;
+  napi_get_boolean(env, box != nullptr && box->connection->was_sent(), &value);
+  return value;
 }
 
 // tlsFailure(connection): why the last exchange ended with EPROTO
@@ -181,6 +191,20 @@ napi_value Receive(napi_env env, napi_callback_info info) {
                 });
 }
 
+// receiveChunked(connection, most, timeoutMs): bytes or an errno
+napi_value ReceiveChunked(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  if (box == nullptr) return Resolved(env, EBADF);
+  return Submit(env, box->pool,
+                [connection = box->connection, most = arguments.Uint32(1),
+                 timeout = milliseconds(arguments.Uint32(2))]() noexcept -> TextOrError {
+                  std::string body;
+                  const int error = connection->ReceiveChunked(most, timeout, &body);
+                  return error == 0 ? TextOrError(std::move(body)) : TextOrError(int64_t{error});
+                });
+}
+
 // close(connection): ends what it waits for; the descriptor goes when no job has it any more
 napi_value Close(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
@@ -201,9 +225,11 @@ void RegisterHttpConnection(Napi::Env environment, Napi::Object exports) {
   DefineFunction(env, object, "createTls", CreateTls);
   DefineFunction(env, object, "create", Create);
   DefineFunction(env, object, "exchange", Exchange);
+  DefineFunction(env, object, "wasSent", WasSent);
   DefineFunction(env, object, "tlsFailure", TlsFailure);
   DefineFunction(env, object, "receiveToFile", ReceiveToFile);
   DefineFunction(env, object, "receive", Receive);
+  DefineFunction(env, object, "receiveChunked", ReceiveChunked);
   DefineFunction(env, object, "close", Close);
   napi_set_named_property(env, exports, "httpConnection", object);
 }

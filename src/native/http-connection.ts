@@ -11,8 +11,10 @@ interface HttpConnectionBinding {
     address: string,
     port: number,
     request: string,
+    body: Uint8Array | undefined,
     timeoutMs: number,
   ): Promise<string | number>;
+  wasSent(connection: object): boolean;
   tlsFailure(connection: object): string;
   /** 0, an errno of the connection, or -errno of the file. */
   receiveToFile(
@@ -26,6 +28,7 @@ interface HttpConnectionBinding {
     timeoutMs: number,
   ): Promise<number>;
   receive(connection: object, into: Uint8Array, timeoutMs: number): Promise<number>;
+  receiveChunked(connection: object, most: number, timeoutMs: number): Promise<string | number>;
   close(connection: object): void;
 }
 
@@ -82,7 +85,7 @@ export class TlsClient {
 }
 
 /**
- * A connection to an HTTP server. Threads of its own wait for it and move bodies into files. One call at a time;
+ * A connection to an HTTP server. Threads of its own wait for it, send bodies and move others into files. One call at a time;
  * `timeoutMs` is for each step that waits, such as the next piece of a body. Errors are errno numbers.
  */
 export class HttpConnection {
@@ -94,11 +97,23 @@ export class HttpConnection {
   }
 
   /**
-   * Sends a request (as latin1) and waits for the head of its reply. It connects first unless there is a connection
-   * that the other side has not ended. @returns the head without its empty line, as latin1, or an errno
+   * Sends a request (as latin1) with its body and waits for the head of its reply. It connects first unless there is a
+   * connection that the other side has not ended. Leave `body` alone meanwhile; less of it is sent to a server that answers
+   * before it has all. @returns the head without its empty line, as latin1, or an errno
    */
-  exchange(address: string, port: number, request: string, timeoutMs: number): Promise<string | number> {
-    return binding.exchange(this.#native, address, port, request, timeoutMs);
+  exchange(
+    address: string,
+    port: number,
+    request: string,
+    timeoutMs: number,
+    body?: Uint8Array,
+  ): Promise<string | number> {
+    return binding.exchange(this.#native, address, port, request, body, timeoutMs);
+  }
+
+  /** Whether the last exchange came as far as sending anything. */
+  get wasSent(): boolean {
+    return binding.wasSent(this.#native);
   }
 
   /**
@@ -121,6 +136,11 @@ export class HttpConnection {
   /** Receives so many bytes of the body as `into` has. @returns 0 or an errno */
   receive(into: Uint8Array, timeoutMs: number): Promise<number> {
     return binding.receive(this.#native, into, timeoutMs);
+  }
+
+  /** Receives a body in chunks, of no more than `most` bytes. @returns the body as latin1, or an errno */
+  receiveChunked(most: number, timeoutMs: number): Promise<string | number> {
+    return binding.receiveChunked(this.#native, most, timeoutMs);
   }
 
   /** Ends whatever waits with ECANCELED; its promise settles when nothing is touched any more. */

@@ -13,9 +13,16 @@ const IDLE_MS = 20_000;
 /** Another address of the server may do better. */
 const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ETIMEDOUT"]);
 
-function errorOf(errno: number, doing: string): Error {
+/** Why there is no reply, or no more of it. */
+export interface ConnectionError extends Error {
+  readonly code: string;
+  /** Nothing of the request was sent if it is false. */
+  readonly wasSent: boolean;
+}
+
+function errorOf(errno: number, doing: string, wasSent = true): ConnectionError {
   const code = getSystemErrorName(-errno);
-  return Object.assign(new Error(`${doing}: ${code}`), { code });
+  return Object.assign(new Error(`${doing}: ${code}`), { code, wasSent });
 }
 
 /** A connection, and the address that it is to. */
@@ -31,17 +38,18 @@ class Connection {
     this.native = new HttpConnection(tls);
   }
 
-  async exchange(request: string, timeoutMs: number): Promise<string> {
-    const head = await this.native.exchange(this.address, this.port, request, timeoutMs);
+  async exchange(request: string, body: Uint8Array | undefined, timeoutMs: number): Promise<string> {
+    const head = await this.native.exchange(this.address, this.port, request, timeoutMs, body);
     if (typeof head === "string") return head;
     const where = `${this.address}:${this.port}`;
-    const { tlsFailure } = this.native;
-    if (tlsFailure === "") throw errorOf(head, where);
-    throw Object.assign(new Error(`TLS with ${where}: ${tlsFailure}`), { code: "ERR_TLS_HANDSHAKE" });
+    const { tlsFailure, wasSent } = this.native;
+    if (tlsFailure === "") throw errorOf(head, where, wasSent);
+    const error = new Error(`TLS with ${where}: ${tlsFailure}`);
+    throw Object.assign(error, { code: "ERR_TLS_HANDSHAKE", wasSent });
   }
 }
 
-/** One request without a body on its way; see {@link RunningExchange}. */
+/** One request on its way; see {@link RunningExchange}. */
 class DirectExchange implements RunningExchange {
   readonly reply: Promise<HttpReply>;
   readonly #transport: DirectTransport;
@@ -81,18 +89,18 @@ class DirectExchange implements RunningExchange {
   }
 
   async #exchange(): Promise<ReplyHead> {
-    const { method, path, headers, timeoutMs } = this.#request;
-    const request = formatRequest(method, path, headers);
+    const { method, path, headers, body, timeoutMs } = this.#request;
+    const request = formatRequest(method, path, headers, body?.length);
     const idle = this.#transport.takeIdle();
     const connections = idle === undefined ? await this.#transport.connections() : [idle];
     for (const [index, connection] of connections.entries()) {
       this.#connection = connection;
       this.#checkGoesOn();
       try {
-        return parseReplyHead(await connection.exchange(request, timeoutMs));
+        return parseReplyHead(await connection.exchange(request, body, timeoutMs));
       } catch (error) {
-        const { code = "" } = error as { code?: string };
-        if (index === connections.length - 1 || !UNREACHABLE.has(code)) throw error;
+        const { code = "", wasSent = true } = error as Partial<ConnectionError>;
+        if (index === connections.length - 1 || wasSent || !UNREACHABLE.has(code)) throw error;
       }
     }
     throw new Error("the server has no address");
@@ -107,26 +115,41 @@ class DirectExchange implements RunningExchange {
     const sink = receive?.(status, headers);
     if (typeof sink === "function") throw new Error("a body that JavaScript receives");
     const length = bodyLength(method, head);
-    if (length === undefined) return this.#doWithout(head, sink);
     if (sink !== undefined) {
-      const result = await native.receiveToFile(sink, length, timeoutMs);
-      if (result < 0) throw new StoreError("io", `the disk cache takes no data: error ${-result}`);
-      if (result > 0) throw errorOf(result, "receiving");
+      await fill(native, sink, length, timeoutMs);
       return { status, headers, body: Buffer.alloc(0) };
     }
-    if (length > MAX_COLLECTED_BYTES) throw new Error("the reply is too long");
-    const body = Buffer.alloc(length);
-    const result = length === 0 ? 0 : await native.receive(body, timeoutMs);
-    if (result !== 0) throw errorOf(result, "receiving");
-    return { status, headers, body };
+    // A body that only the connection's end would end: of an error document the status tells enough.
+    this.#isLast = length === undefined;
+    return { status, headers, body: await collect(native, length, timeoutMs) };
   }
+}
 
-  /** A body that does not say how long it is. Of an error document the status tells enough. */
-  #doWithout({ status, headers }: ReplyHead, sink: FileRange | undefined): HttpReply {
-    if (sink !== undefined) throw new Error("a body of unknown length");
-    this.#isLast = true;
-    return { status, headers, body: Buffer.alloc(0) };
+type BodyLength = ReturnType<typeof bodyLength>;
+
+async function fill(
+  native: HttpConnection,
+  sink: FileRange,
+  length: BodyLength,
+  timeoutMs: number,
+): Promise<void> {
+  if (typeof length !== "number") throw new Error("a body of unknown length");
+  const result = await native.receiveToFile(sink, length, timeoutMs);
+  if (result < 0) throw new StoreError("io", `the disk cache takes no data: error ${-result}`);
+  if (result > 0) throw errorOf(result, "receiving");
+}
+
+async function collect(native: HttpConnection, length: BodyLength, timeoutMs: number): Promise<Buffer> {
+  if (length === "chunked") {
+    const text = await native.receiveChunked(MAX_COLLECTED_BYTES, timeoutMs);
+    if (typeof text === "number") throw errorOf(text, "receiving");
+    return Buffer.from(text, "latin1");
   }
+  if (length !== undefined && length > MAX_COLLECTED_BYTES) throw new Error("the reply is too long");
+  const body = Buffer.alloc(length ?? 0);
+  const result = body.length === 0 ? 0 : await native.receive(body, timeoutMs);
+  if (result !== 0) throw errorOf(result, "receiving");
+  return body;
 }
 
 /** A host as system calls have it: URLs put IPv6 addresses in brackets. */
@@ -143,8 +166,8 @@ export interface DirectOptions {
 }
 
 /**
- * Pooled connections whose bodies native code moves into files: no byte of them comes into JavaScript. For requests
- * without a body and for replies that announce their length.
+ * Pooled connections whose bodies native code moves into files: no byte of them comes into JavaScript. What is
+ * no file's comes from memory and goes there.
  */
 export class DirectTransport {
   readonly #hostname: string;

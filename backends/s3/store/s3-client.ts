@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { CredentialSource } from "./credentials.js";
-import { DirectTransport } from "./direct-transport.js";
+import { type ConnectionError, DirectTransport } from "./direct-transport.js";
 import type { Endpoint } from "./endpoint.js";
 import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure } from "./failure.js";
 import { FairQueue } from "./fair-queue.js";
@@ -40,7 +40,7 @@ export interface S3Request {
   readonly headers?: () => string[];
   readonly body?: Uint8Array;
   readonly receive?: Receive;
-  /** Goes over connections that native code receives from, where {@link S3Client.isDirect}; without a body. */
+  /** Goes over connections of native code, where {@link S3Client.isDirect}. */
   readonly direct?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** May be asked twice at the same time when it is slow; needs `receive`. */
@@ -215,10 +215,10 @@ export class S3Client {
     if (request.signal?.aborted === true) throw request.signal.reason;
     if (error instanceof StoreError) throw error;
     if (error instanceof GatewayError) throw new StoreError("access", error.message);
-    const { code = "", message = String(error) } = error as { code?: string; message?: string };
+    const { code = "", message = String(error), wasSent } = error as Partial<ConnectionError>;
     const words = code === "" || message.includes(code) ? message : `${code} ${message}`;
     if (HOPELESS.test(code)) throw new StoreError("io", `${this.describe(request)}: ${words}`);
-    if (!NOT_SENT.has(code)) progress.uncertain = true;
+    if (wasSent !== false && !NOT_SENT.has(code)) progress.uncertain = true;
     return words;
   }
 

@@ -79,7 +79,14 @@ std::string Describe(X509* certificate) {
   return "one for " + whom + " by " + Printed(print_name(X509_get_issuer_name(certificate)));
 }
 
-SSL* NewSession(SSL_CTX* context) { return context == nullptr ? nullptr : SSL_new(context); }
+// The server is asked for the certificate of `host`, and no other will do.
+bool Expect(SSL* ssl, const std::string& host) {
+  if (host.empty()) return false;
+  if (IsAddress(host)) return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1;
+  // As Node does it: "*" stands for a whole label and nothing less.
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  return SSL_set1_host(ssl, host.c_str()) == 1 && SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
+}
 
 }  // namespace
 
@@ -120,12 +127,13 @@ void TlsContext::Keep(std::unique_ptr<ssl_session_st, TlsDeleter> session) {
   last_ = std::move(session);
 }
 
-TlsSession::TlsSession(std::shared_ptr<TlsContext> shared, int fd)
-    : shared_(std::move(shared)), ssl_(NewSession(shared_->Context())) {
-  SSL* const ssl = ssl_.get();
-  if (ssl == nullptr) return;
-  const std::string& host = shared_->host();
-  SSL_set_fd(ssl, fd);
+TlsSession::TlsSession(std::shared_ptr<TlsContext> shared, int fd) : shared_(std::move(shared)) {
+  SSL_CTX* const context = shared_->Context();
+  if (context == nullptr) return;
+  std::unique_ptr<ssl_st, TlsDeleter> made(SSL_new(context));
+  SSL* const ssl = made.get();
+  // Without its name nobody would look whose certificate it is.
+  if (ssl == nullptr || SSL_set_fd(ssl, fd) != 1 || !Expect(ssl, shared_->host())) return;
   SSL_set_connect_state(ssl);
   SSL_set_app_data(ssl, this);
   SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -135,16 +143,8 @@ TlsSession::TlsSession(std::shared_ptr<TlsContext> shared, int fd)
   SSL_set_alpn_protos(ssl, kProtocols, sizeof(kProtocols) - 1);
   SSL_set_verify(ssl, shared_->verifies() ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
                  &TlsSession::OnCertificate);
-  // As Node does it: "*" stands for a whole label and nothing less.
-  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  if (IsAddress(host)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str());
-  } else {
-    SSL_set1_host(ssl, host.c_str());
-    SSL_set_tlsext_host_name(ssl, host.c_str());
-  }
   if (const auto last = shared_->CopyLast()) SSL_set_session(ssl, last.get());
-  ERR_clear_error();
+  ssl_ = std::move(made);
 }
 
 // Called for each certificate of the chain; what is wrong with the first is what is told.
@@ -196,6 +196,7 @@ ssize_t TlsSession::Send(std::span<const std::byte> bytes) noexcept {
 }
 
 bool TlsSession::IsIdle() noexcept {
+  if (ssl_ == nullptr) return false;
   ERR_clear_error();
   std::byte byte;
   size_t count = 0;

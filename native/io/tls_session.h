@@ -84,7 +84,8 @@ class TlsSession {
   void KeepSession() noexcept;
 
   const std::shared_ptr<TlsContext> shared_;
-  const std::unique_ptr<ssl_st, TlsDeleter> ssl_;
+  // Null without memory.
+  std::unique_ptr<ssl_st, TlsDeleter> ssl_;
   short events_ = 0;
   bool kept_ = false;
   std::string failure_;

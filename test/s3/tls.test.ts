@@ -94,6 +94,34 @@ describe("a connection with TLS", () => {
     expect(counts).toMatchObject({ connections: 4, resumedSessions: 3 });
   });
 
+  it.each(["error", "reset", "lost"] as const)("uploads again after %s", async (kind) => {
+    const { tlsEndpoint, faults, counts } = await start(tls);
+    const store = await open(tlsEndpoint, { ca });
+    faults.add({ kind, operation: "PutObject" });
+    const { etag } = await store.put("new", BODY, NO_ATTRIBUTES, { ifNoneMatch: "*" });
+    await store.put("new", BODY.subarray(1), NO_ATTRIBUTES, { ifMatch: etag });
+    expect((await store.head("new")).size).toBe(BODY.length - 1);
+    expect(store.counts).toMatchObject({ put: 3, retries: 1 });
+    expect(counts.operations.PutObject).toBe(3);
+  });
+
+  it("uploads parts", async () => {
+    const { tlsEndpoint } = await start(tls);
+    const store = await open(tlsEndpoint, { ca });
+    const part = bytes(6 * 2 ** 20);
+    const uploadId = await store.createUpload("parts", NO_ATTRIBUTES);
+    const sent = await Promise.all(
+      [1, 2, 3].map(async (partNumber) => ({
+        partNumber,
+        ...(await store.uploadPart("parts", uploadId, partNumber, part)),
+      })),
+    );
+    await store.completeUpload("parts", uploadId, sent);
+    const into = Buffer.alloc(part.length);
+    await store.read("parts", 2 * part.length, into);
+    expect(into.equals(part)).toBe(true);
+  });
+
   it("is none with a server that speaks without", async () => {
     const { port } = await start(tls);
     const store = await open(`https://127.0.0.1:${port}`, { ca });

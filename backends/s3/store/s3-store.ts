@@ -30,8 +30,8 @@ import { encodeKey, encodeValue } from "./uri.js";
 import { escapeXml } from "./xml.js";
 
 const MAX_LIST_KEYS = "1000";
-/** Of a body that native code moves into a file: a piece of it, and what came with the head. */
-const DIRECT_BYTES = 96 * 1024;
+/** Of a body that native code moves into a file: a piece of it, what came with the head, and what TLS reads ahead. */
+const DIRECT_BYTES = 160 * 1024;
 /** What XML cannot say: such keys are removed one by one. */
 const NOT_IN_XML = /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 

@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { NO_ATTRIBUTES } from "../../backends/s3/store/object-store.js";
 import type { S3StoreOptions } from "../../backends/s3/store/open-store.js";
@@ -74,6 +75,11 @@ describe("a server's certificate", () => {
     await expect(readBack(store)).rejects.toThrow(/DNS:elsewhere\.example.*: IP address mismatch$/);
     const named = await open(tlsEndpoint.replace("127.0.0.1", "localhost"), { ca: elsewhere.ca });
     await expect(readBack(named)).rejects.toThrow(/for localhost, got one for DNS:.*: hostname mismatch$/);
+  });
+
+  it("may be by the last of many authorities", async () => {
+    const { tlsEndpoint } = await start(tls);
+    await readBack(await open(tlsEndpoint, { ca: [...rootCertificates, ca].join("\n") }));
   });
 
   it("is not looked at where NODE_TLS_REJECT_UNAUTHORIZED says so", async () => {

@@ -23,6 +23,8 @@ using std::chrono::milliseconds;
 
 // Small enough to stay in a processor's cache between the socket, the checksum and the file.
 constexpr size_t kPieceBytes = 64 * 1024;
+// A thread that waits for more of a body wakes up when there is so much.
+constexpr int kLowWaterBytes = 48 * 1024;
 // How soon a thread that waits notices that its pool ends.
 constexpr milliseconds kSlice{250};
 // A body that goes in one piece with its head: the server wakes up once.
@@ -142,6 +144,7 @@ int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) 
   }
   filled_ = taken_ = 0;
   is_cut_ = false;
+  low_water_ = 1;
   if (shut_.load()) return ECANCELED;
   const auto* const to = reinterpret_cast<const sockaddr*>(&address.storage);
   if (connect(fd_.get(), to, address.length) != 0) {
@@ -232,11 +235,24 @@ int HttpConnection::ReceiveSome(std::span<std::byte> into, milliseconds timeout,
     }
     if (received == 0) return Failure(ECONNRESET);
     if (errno == EAGAIN) {
-      if (const int error = Wait(Awaited(POLLIN), timeout); error != 0) return error;
+      const int error = Wait(Awaited(POLLIN), timeout);
+      // Less may have come than was waited for: that is taken, and not waited for again.
+      if (error == ETIMEDOUT && low_water_ > 1) {
+        SetLowWater(1);
+        timeout = milliseconds::zero();
+      } else if (error != 0) {
+        return error;
+      }
     } else if (errno != EINTR) {
       return Failure(errno);
     }
   }
+}
+
+void HttpConnection::SetLowWater(int bytes) noexcept {
+  if (bytes == low_water_) return;
+  low_water_ = bytes;
+  setsockopt(fd_.get(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
 size_t HttpConnection::TakeBuffered(std::span<std::byte> into) noexcept {
@@ -251,6 +267,8 @@ int HttpConnection::ReceiveToFile(const FileRange& range, uint32_t count,
   const std::span<std::byte> buffer = PieceBuffer();
   int error = 0;
   while (count > 0 && error == 0) {
+    // The end of a body is less than what is waited for, and so is what TLS has read of a record.
+    SetLowWater(count > 3 * kLowWaterBytes ? kLowWaterBytes : 1);
     // Pieces end where pages and blocks do, so that the file takes whole ones.
     const size_t past = (range.position + range.progress[0]) % buffer.size();
     const size_t wanted = std::min<size_t>(count, buffer.size() - past);

@@ -103,6 +103,7 @@ class HttpConnection {
   // From the socket: at least one byte, and no more than there is room for.
   [[nodiscard]] int ReceiveSome(std::span<std::byte> into, std::chrono::milliseconds timeout,
                                 size_t* count) noexcept;
+  void SetLowWater(int bytes) noexcept;
   [[nodiscard]] int Wait(short events, std::chrono::milliseconds timeout) const noexcept;
   // What the last call would have had to wait for: for `event`, unless TLS knows better.
   [[nodiscard]] short Awaited(short event) const noexcept {
@@ -123,6 +124,8 @@ class HttpConnection {
   std::unique_ptr<std::byte[]> buffer_;
   size_t filled_ = 0;
   size_t taken_ = 0;
+  // Bytes that make the socket readable.
+  int low_water_ = 1;
   bool was_sent_ = false;
   // The server waits for more of a body that is not sent any more.
   bool is_cut_ = false;

@@ -24,6 +24,7 @@
         "native/napi/addon.cc",
         "native/io/crc.cc",
         "native/io/http_connection.cc",
+        "native/io/tls_session.cc",
         "native/io/page_allocator.cc",
         "native/io/extent_map.cc",
         "native/io/arena_space.cc",

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -22,8 +23,14 @@ using std::chrono::milliseconds;
 
 // Small enough to stay in a processor's cache between the socket, the checksum and the file.
 constexpr size_t kPieceBytes = 64 * 1024;
+// A thread that waits for more of a body wakes up when there is so much.
+constexpr int kLowWaterBytes = 48 * 1024;
 // How soon a thread that waits notices that its pool ends.
 constexpr milliseconds kSlice{250};
+// A body that goes in one piece with its head: the server wakes up once.
+constexpr size_t kSmallBytes = 16 * 1024;
+// Of the lines between chunks.
+constexpr size_t kMaxLineBytes = 4096;
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
 
 // Of this thread: none is needed while nobody receives on it.
@@ -85,20 +92,43 @@ bool FileRange::IsSound() const noexcept {
 }
 
 int HttpConnection::Exchange(const SocketAddress& address, std::string_view request,
-                             milliseconds timeout, std::string* head) {
+                             std::span<const std::byte> body, milliseconds timeout,
+                             std::string* head) {
+  was_sent_ = false;
   if (!IsIdle()) {
     if (const int error = Connect(address, timeout); error != 0) return error;
   }
-  if (const int error = SendAll(request, timeout); error != 0) return error;
-  return ReceiveHead(timeout, head);
+  was_sent_ = true;
+  std::string joined;
+  if (!body.empty() && body.size() <= kSmallBytes) {
+    joined.reserve(request.size() + body.size());
+    joined.append(request).append(reinterpret_cast<const char*>(body.data()), body.size());
+    request = joined;
+    body = {};
+  }
+  if (const int error = SendAll(std::as_bytes(std::span(request)), timeout); error != 0) {
+    return error;
+  }
+  const int error_of_body = SendBody(body, timeout);
+  // Who refuses a body may have ended the connection when the answer was sent.
+  const bool may_be_answered = error_of_body == EPIPE || error_of_body == ECONNRESET;
+  if (error_of_body != 0 && !may_be_answered) return error_of_body;
+  const int error = ReceiveHead(timeout, head);
+  return error != 0 && error_of_body != 0 ? error_of_body : error;
 }
 
-// Neither ended by the other side, nor with anything left of another reply.
-bool HttpConnection::IsIdle() const noexcept {
-  if (!fd_.valid() || buffered() > 0) return false;
+// Neither ended by the other side, nor with anything left of another exchange.
+bool HttpConnection::IsIdle() noexcept {
+  if (!fd_.valid() || is_cut_ || buffered() > 0) return false;
+  return (tls_context_ == nullptr || tls_ != nullptr) && !HasInput();
+}
+
+// Bytes, or the end of the connection.
+bool HttpConnection::HasInput() noexcept {
+  if (tls_ != nullptr) return !tls_->IsIdle();
   std::byte byte;
-  return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-         (errno == EAGAIN || errno == EWOULDBLOCK);
+  return recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+         (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) {
@@ -107,33 +137,69 @@ int HttpConnection::Connect(const SocketAddress& address, milliseconds timeout) 
   if (!opened.valid()) return errno;
   const int on = 1;
   setsockopt(opened.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  tls_.reset();
   {
     const std::lock_guard lock(mutex_);
     fd_ = std::move(opened);
   }
   filled_ = taken_ = 0;
+  is_cut_ = false;
+  low_water_ = 1;
   if (shut_.load()) return ECANCELED;
   const auto* const to = reinterpret_cast<const sockaddr*>(&address.storage);
-  if (connect(fd_.get(), to, address.length) == 0) return 0;
-  if (errno != EINPROGRESS) return errno;
-  if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
-  int error = 0;
-  socklen_t size = sizeof(error);
-  getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error;
+  if (connect(fd_.get(), to, address.length) != 0) {
+    if (errno != EINPROGRESS) return errno;
+    if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) return error;
+  }
+  return tls_context_ == nullptr ? 0 : BeginTls(timeout);
 }
 
-int HttpConnection::SendAll(std::string_view bytes, milliseconds timeout) noexcept {
+int HttpConnection::BeginTls(milliseconds timeout) {
+  tls_ = std::make_unique<TlsSession>(tls_context_, fd_.get());
+  while (tls_->Handshake() != 0) {
+    if (errno != EAGAIN) return Failure(errno);
+    if (const int error = Wait(Awaited(POLLIN), timeout); error != 0) return error;
+  }
+  return 0;
+}
+
+ssize_t HttpConnection::Send(std::span<const std::byte> bytes) noexcept {
+  return tls_ != nullptr ? tls_->Send(bytes)
+                         : send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+int HttpConnection::SendAll(std::span<const std::byte> bytes, milliseconds timeout) noexcept {
   while (!bytes.empty()) {
-    const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t sent = Send(bytes);
     if (sent >= 0) {
-      bytes.remove_prefix(static_cast<size_t>(sent));
+      bytes = bytes.subspan(static_cast<size_t>(sent));
     } else if (errno == EAGAIN) {
-      if (const int error = Wait(POLLOUT, timeout); error != 0) return error;
+      if (const int error = Wait(Awaited(POLLOUT), timeout); error != 0) return error;
     } else if (errno != EINTR) {
-      return shut_.load() ? ECANCELED : errno;
+      return Failure(errno);
     }
   }
+  return 0;
+}
+
+int HttpConnection::SendBody(std::span<const std::byte> bytes, milliseconds timeout) noexcept {
+  is_cut_ = !bytes.empty();
+  while (!bytes.empty()) {
+    const ssize_t sent = Send(bytes);
+    if (sent >= 0) {
+      bytes = bytes.subspan(static_cast<size_t>(sent));
+    } else if (errno == EAGAIN) {
+      if (const int error = Wait(Awaited(POLLOUT) | POLLIN, timeout); error != 0) return error;
+      if (HasInput()) return 0;
+    } else if (errno != EINTR) {
+      return Failure(errno);
+    }
+  }
+  is_cut_ = false;
   return 0;
 }
 
@@ -161,18 +227,32 @@ int HttpConnection::ReceiveHead(milliseconds timeout, std::string* head) {
 int HttpConnection::ReceiveSome(std::span<std::byte> into, milliseconds timeout,
                                 size_t* count) noexcept {
   for (;;) {
-    const ssize_t received = recv(fd_.get(), into.data(), into.size(), 0);
+    const ssize_t received =
+        tls_ != nullptr ? tls_->Receive(into) : recv(fd_.get(), into.data(), into.size(), 0);
     if (received > 0) {
       *count = static_cast<size_t>(received);
       return 0;
     }
-    if (received == 0) return shut_.load() ? ECANCELED : ECONNRESET;
+    if (received == 0) return Failure(ECONNRESET);
     if (errno == EAGAIN) {
-      if (const int error = Wait(POLLIN, timeout); error != 0) return error;
+      const int error = Wait(Awaited(POLLIN), timeout);
+      // Less may have come than was waited for: that is taken, and not waited for again.
+      if (error == ETIMEDOUT && low_water_ > 1) {
+        SetLowWater(1);
+        timeout = milliseconds::zero();
+      } else if (error != 0) {
+        return error;
+      }
     } else if (errno != EINTR) {
-      return shut_.load() ? ECANCELED : errno;
+      return Failure(errno);
     }
   }
+}
+
+void HttpConnection::SetLowWater(int bytes) noexcept {
+  if (bytes == low_water_) return;
+  low_water_ = bytes;
+  setsockopt(fd_.get(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
 size_t HttpConnection::TakeBuffered(std::span<std::byte> into) noexcept {
@@ -187,6 +267,8 @@ int HttpConnection::ReceiveToFile(const FileRange& range, uint32_t count,
   const std::span<std::byte> buffer = PieceBuffer();
   int error = 0;
   while (count > 0 && error == 0) {
+    // The end of a body is less than what is waited for, and so is what TLS has read of a record.
+    SetLowWater(count > 3 * kLowWaterBytes ? kLowWaterBytes : 1);
     // Pieces end where pages and blocks do, so that the file takes whole ones.
     const size_t past = (range.position + range.progress[0]) % buffer.size();
     const size_t wanted = std::min<size_t>(count, buffer.size() - past);
@@ -210,6 +292,49 @@ int HttpConnection::Receive(std::span<std::byte> into, milliseconds timeout) noe
     if (const int error = ReceiveSome(into, timeout, &count); error != 0) return error;
     into = into.subspan(count);
   }
+  return 0;
+}
+
+int HttpConnection::ReceiveLine(milliseconds timeout, std::string* line) {
+  line->clear();
+  for (;;) {
+    if (buffered() == 0) {
+      filled_ = taken_ = 0;
+      const std::span<std::byte> buffer(buffer_.get(), kMaxHeadBytes);
+      if (const int error = ReceiveSome(buffer, timeout, &filled_); error != 0) return error;
+    }
+    const char next = static_cast<char>(buffer_[taken_++]);
+    if (next == '\n' && line->ends_with('\r')) {
+      line->pop_back();
+      return 0;
+    }
+    line->push_back(next);
+    if (line->size() > kMaxLineBytes) return EMSGSIZE;
+  }
+}
+
+int HttpConnection::ReceiveChunked(size_t most, milliseconds timeout, std::string* body) {
+  if (buffer_ == nullptr) return ENOTCONN;
+  std::string line;
+  for (;;) {
+    if (const int error = ReceiveLine(timeout, &line); error != 0) return error;
+    size_t size = 0;
+    const char* const end = line.data() + line.size();
+    const auto [rest, problem] = std::from_chars(line.data(), end, size, 16);
+    if (problem != std::errc() || (rest != end && *rest != ';' && *rest != ' ')) return EPROTO;
+    if (size == 0) break;
+    if (size > most - body->size()) return EMSGSIZE;
+    const size_t at = body->size();
+    body->resize(at + size);
+    const auto chunk = std::as_writable_bytes(std::span(*body).subspan(at));
+    if (const int error = Receive(chunk, timeout); error != 0) return error;
+    if (const int error = ReceiveLine(timeout, &line); error != 0) return error;
+    if (!line.empty()) return EPROTO;
+  }
+  // Trailers.
+  do {
+    if (const int error = ReceiveLine(timeout, &line); error != 0) return error;
+  } while (!line.empty());
   return 0;
 }
 

@@ -1,6 +1,5 @@
 // exports.httpConnection: HTTP exchanges on threads of their own, bodies into files. Types:
 // src/native/http-connection.ts.
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <memory>
@@ -9,9 +8,10 @@
 
 #include "native/io/http_connection.h"
 #include "native/io/io_pool.h"
+#include "native/io/tls_session.h"
 #include "native/napi/addon.h"
 #include "native/napi/arguments.h"
-#include "native/napi/posix_job.h"
+#include "native/napi/promise_job.h"
 
 namespace gateway {
 namespace {
@@ -19,19 +19,48 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr napi_type_tag kConnectionTag = {0x2c7e5d1f0a9b4e63, 0xb1f4d08c6a3e9752};
+constexpr napi_type_tag kTlsTag = {0x9d41b6e80c2f4a17, 0xa3c86f5712de4b90};
 
-// What the JavaScript object holds; jobs hold the connection, too.
+// What JavaScript's connection holds; jobs hold the native one, too.
 struct ConnectionBox {
   IoPool& pool;
+  std::shared_ptr<TlsContext> tls;
   std::shared_ptr<HttpConnection> connection;
+
+  void Renew() { connection = std::make_shared<HttpConnection>(pool.closing(), tls); }
 };
 
-ConnectionBox* Unwrap(napi_env env, napi_value object) {
+struct TlsBox {
+  std::shared_ptr<TlsContext> context;
+};
+
+template <typename Box>
+napi_value Wrap(napi_env env, const napi_type_tag& tag, std::unique_ptr<Box> box) {
+  napi_value object = nullptr;
+  napi_create_object(env, &object);
+  napi_type_tag_object(env, object, &tag);
+  const auto finalize = [](napi_env, void* data, void*) {
+    const std::unique_ptr<Box> owned(static_cast<Box*>(data));
+  };
+  if (napi_wrap(env, object, box.get(), finalize, nullptr, nullptr) == napi_ok) {
+    [[maybe_unused]] auto* held_by_object = box.release();
+  }
+  return object;
+}
+
+template <typename Box>
+Box* Unwrap(napi_env env, const napi_type_tag& tag, napi_value object) {
+  napi_valuetype type = napi_undefined;
   bool tagged = false;
   void* data = nullptr;
-  napi_check_object_type_tag(env, object, &kConnectionTag, &tagged);
-  return tagged && napi_unwrap(env, object, &data) == napi_ok ? static_cast<ConnectionBox*>(data)
-                                                              : nullptr;
+  // Looking for a tag on what is no object would throw.
+  if (napi_typeof(env, object, &type) != napi_ok || type != napi_object) return nullptr;
+  napi_check_object_type_tag(env, object, &tag, &tagged);
+  return tagged && napi_unwrap(env, object, &data) == napi_ok ? static_cast<Box*>(data) : nullptr;
+}
+
+ConnectionBox* ConnectionArgument(const Arguments& arguments) {
+  return Unwrap<ConnectionBox>(arguments.env(), kConnectionTag, arguments.value(0));
 }
 
 std::string StringArgument(const Arguments& arguments, size_t index) {
@@ -55,96 +84,61 @@ std::span<uint32_t> WordsArgument(const Arguments& arguments, size_t index) {
   return {static_cast<uint32_t*>(data), length};
 }
 
-napi_value Rejected(napi_env env, int error) {
-  napi_deferred deferred = nullptr;
-  napi_value promise = nullptr;
-  napi_value value = nullptr;
-  napi_create_promise(env, &deferred, &promise);
-  napi_create_int32(env, error, &value);
-  napi_resolve_deferred(env, deferred, value);
-  return promise;
+// createTls(trusted, host, verifies): what connections to one server share, or undefined where
+// there is no TLS
+napi_value CreateTls(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  if (!TlsContext::IsAvailable()) return nullptr;
+  return Wrap(env, kTlsTag,
+              std::make_unique<TlsBox>(TlsBox{std::make_shared<TlsContext>(
+                  StringArgument(arguments, 0), StringArgument(arguments, 1), arguments.Bool(2))}));
 }
 
-// create(): a connection that is not open yet
-napi_value Create(napi_env env, napi_callback_info) {
-  IoPool& pool = IoPool::ForNetwork(env);
-  auto box = std::make_unique<ConnectionBox>(
-      ConnectionBox{pool, std::make_shared<HttpConnection>(pool.closing())});
-  napi_value object = nullptr;
-  napi_create_object(env, &object);
-  napi_type_tag_object(env, object, &kConnectionTag);
-  const auto finalize = [](napi_env, void* data, void*) {
-    const std::unique_ptr<ConnectionBox> owned(static_cast<ConnectionBox*>(data));
-  };
-  if (napi_wrap(env, object, box.get(), finalize, nullptr, nullptr) == napi_ok) {
-    [[maybe_unused]] auto* held_by_object = box.release();
+// create(tls): a connection that is not open yet; without TLS where that is undefined
+napi_value Create(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  auto box = std::make_unique<ConnectionBox>(ConnectionBox{IoPool::ForNetwork(env), {}, {}});
+  if (TlsBox* const tls = Unwrap<TlsBox>(env, kTlsTag, arguments.value(0)); tls != nullptr) {
+    box->tls = tls->context;
   }
-  return object;
+  box->Renew();
+  return Wrap(env, kConnectionTag, std::move(box));
 }
 
-// Resolves to the head of the reply, or to an errno.
-class ExchangeJob final : public IoJob {
- public:
-  ExchangeJob(napi_env env, napi_deferred deferred, std::shared_ptr<HttpConnection> connection,
-              const SocketAddress& address, std::string request, milliseconds timeout)
-      : env_(env),
-        deferred_(deferred),
-        connection_(std::move(connection)),
-        address_(address),
-        request_(std::move(request)),
-        timeout_(timeout) {}
-
-  void Run() noexcept override {
-    error_ = connection_->Exchange(address_, request_, timeout_, &head_);
-  }
-
-  void Complete() noexcept override {
-    napi_handle_scope scope = nullptr;
-    napi_value value = nullptr;
-    napi_open_handle_scope(env_, &scope);
-    if (error_ != 0) {
-      napi_create_int32(env_, error_, &value);
-    } else {
-      napi_create_string_latin1(env_, head_.data(), head_.size(), &value);
-    }
-    napi_resolve_deferred(env_, deferred_, value);
-    napi_close_handle_scope(env_, scope);
-  }
-
- private:
-  const napi_env env_;
-  const napi_deferred deferred_;
-  const std::shared_ptr<HttpConnection> connection_;
-  const SocketAddress address_;
-  const std::string request_;
-  const milliseconds timeout_;
-  std::string head_;
-  int error_ = 0;
-};
-
-// exchange(connection, address, port, request, timeoutMs): head or errno
+// exchange(connection, address, port, request, body, timeoutMs): head or errno
 napi_value Exchange(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  ConnectionBox* const box = Unwrap(env, arguments.value(0));
-  if (box == nullptr) return Rejected(env, EBADF);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  if (box == nullptr) return Resolved(env, EBADF);
   const SocketAddress address = SocketAddress::Parse(StringArgument(arguments, 1),
                                                      static_cast<uint16_t>(arguments.Uint32(2)));
-  napi_deferred deferred = nullptr;
-  napi_value promise = nullptr;
-  napi_create_promise(env, &deferred, &promise);
-  box->pool.Submit(std::make_unique<ExchangeJob>(env, deferred, box->connection, address,
-                                                 StringArgument(arguments, 3),
-                                                 milliseconds(arguments.Uint32(4))));
-  return promise;
+  return Submit(env, box->pool,
+                [connection = box->connection, address, request = StringArgument(arguments, 3),
+                 kept = KeptValue(env, arguments.value(4)), body = arguments.Bytes(4),
+                 timeout = milliseconds(arguments.Uint32(5))]() noexcept -> TextOrError {
+                  std::string head;
+                  const int error = connection->Exchange(address, request, body, timeout, &head);
+                  return error == 0 ? TextOrError(std::move(head)) : TextOrError(int64_t{error});
+                });
 }
 
-template <typename Work>
-napi_value SubmitWork(napi_env env, IoPool& pool, Work work) {
-  napi_deferred deferred = nullptr;
-  napi_value promise = nullptr;
-  napi_create_promise(env, &deferred, &promise);
-  pool.Submit(std::make_unique<PromiseJob<Work>>(env, deferred, std::move(work)));
-  return promise;
+// wasSent(connection): whether the last exchange came so far
+napi_value WasSent(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  napi_value value = nullptr;
+  napi_get_boolean(env, box != nullptr && box->connection->was_sent(), &value);
+  return value;
+}
+
+// tlsFailure(connection): why the last exchange ended with EPROTO
+napi_value TlsFailure(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  const std::string text = box == nullptr ? "" : box->connection->tls_failure();
+  napi_value value = nullptr;
+  napi_create_string_latin1(env, text.data(), text.size(), &value);
+  return value;
 }
 
 // What ReceiveToFile() works on while JavaScript may go on: the descriptor and the array are kept.
@@ -158,8 +152,8 @@ struct Destination {
 // errno, or -errno of the file
 napi_value ReceiveToFile(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  ConnectionBox* const box = Unwrap(env, arguments.value(0));
-  if (box == nullptr) return Rejected(env, EBADF);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  if (box == nullptr) return Resolved(env, EBADF);
   int64_t position = -1;
   napi_get_value_int64(env, arguments.value(2), &position);
   Destination to{Duplicate(arguments.Int32(1)), KeptValue(env, arguments.value(5)), {}};
@@ -170,14 +164,14 @@ napi_value ReceiveToFile(napi_env env, napi_callback_info info) {
               .progress = WordsArgument(arguments, 5)};
   const uint32_t count = arguments.Uint32(6);
   if (position < 0 || !to.range.IsSound() || count > to.range.length - to.range.progress[0]) {
-    return Rejected(env, -EINVAL);
+    return Resolved(env, -EINVAL);
   }
   const milliseconds timeout(arguments.Uint32(7));
   // What came with the head is little, and a thread would take longer to wake than to write it.
   if (count <= box->connection->buffered()) {
-    return Rejected(env, box->connection->ReceiveToFile(to.range, count, timeout));
+    return Resolved(env, box->connection->ReceiveToFile(to.range, count, timeout));
   }
-  return SubmitWork(
+  return Submit(
       env, box->pool,
       [connection = box->connection, to = std::move(to), count, timeout]() noexcept -> int64_t {
         return connection->ReceiveToFile(to.range, count, timeout);
@@ -187,22 +181,36 @@ napi_value ReceiveToFile(napi_env env, napi_callback_info info) {
 // receive(connection, into, timeoutMs): 0 or an errno
 napi_value Receive(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  ConnectionBox* const box = Unwrap(env, arguments.value(0));
-  if (box == nullptr) return Rejected(env, EBADF);
-  return SubmitWork(env, box->pool,
-                    [connection = box->connection, kept = KeptValue(env, arguments.value(1)),
-                     into = arguments.Bytes(1),
-                     timeout = milliseconds(arguments.Uint32(2))]() noexcept -> int64_t {
-                      return connection->Receive(into, timeout);
-                    });
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  if (box == nullptr) return Resolved(env, EBADF);
+  return Submit(env, box->pool,
+                [connection = box->connection, kept = KeptValue(env, arguments.value(1)),
+                 into = arguments.Bytes(1),
+                 timeout = milliseconds(arguments.Uint32(2))]() noexcept -> int64_t {
+                  return connection->Receive(into, timeout);
+                });
+}
+
+// receiveChunked(connection, most, timeoutMs): bytes or an errno
+napi_value ReceiveChunked(napi_env env, napi_callback_info info) {
+  const Arguments arguments(env, info);
+  ConnectionBox* const box = ConnectionArgument(arguments);
+  if (box == nullptr) return Resolved(env, EBADF);
+  return Submit(env, box->pool,
+                [connection = box->connection, most = arguments.Uint32(1),
+                 timeout = milliseconds(arguments.Uint32(2))]() noexcept -> TextOrError {
+                  std::string body;
+                  const int error = connection->ReceiveChunked(most, timeout, &body);
+                  return error == 0 ? TextOrError(std::move(body)) : TextOrError(int64_t{error});
+                });
 }
 
 // close(connection): ends what it waits for; the descriptor goes when no job has it any more
 napi_value Close(napi_env env, napi_callback_info info) {
   const Arguments arguments(env, info);
-  if (ConnectionBox* const box = Unwrap(env, arguments.value(0)); box != nullptr) {
+  if (ConnectionBox* const box = ConnectionArgument(arguments); box != nullptr) {
     box->connection->Shut();
-    box->connection = std::make_shared<HttpConnection>(box->pool.closing());
+    box->Renew();
     box->connection->Shut();
   }
   return nullptr;
@@ -214,10 +222,14 @@ void RegisterHttpConnection(Napi::Env environment, Napi::Object exports) {
   const napi_env env = environment;
   napi_value object = nullptr;
   napi_create_object(env, &object);
+  DefineFunction(env, object, "createTls", CreateTls);
   DefineFunction(env, object, "create", Create);
   DefineFunction(env, object, "exchange", Exchange);
+  DefineFunction(env, object, "wasSent", WasSent);
+  DefineFunction(env, object, "tlsFailure", TlsFailure);
   DefineFunction(env, object, "receiveToFile", ReceiveToFile);
   DefineFunction(env, object, "receive", Receive);
+  DefineFunction(env, object, "receiveChunked", ReceiveChunked);
   DefineFunction(env, object, "close", Close);
   napi_set_named_property(env, exports, "httpConnection", object);
 }

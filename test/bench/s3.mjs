@@ -6,7 +6,7 @@
 // not pay for what a bucket's own machines do.
 //
 //   npm run bench -- s3 [--mib 1024] [--files 2000] [--keys 10000] [--only ours,plain,s3fs,rclone]
-//                          [--groups large,small,list] [--latency-ms 15] [--bytes-per-second 80000000]
+//                          [--groups large,small,list] [--latency-ms 15] [--bytes-per-second 80000000] [--tls]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -55,6 +55,7 @@ const { values } = parseArgs({
     groups: { type: "string", default: "large,small,list" },
     "latency-ms": { type: "string", default: "15" },
     "bytes-per-second": { type: "string", default: "80000000" },
+    tls: { type: "boolean", default: false },
   },
   allowPositionals: true,
 });
@@ -67,7 +68,7 @@ const ENVIRONMENT = {
   AWS_ACCESS_KEY_ID: TEST_CREDENTIALS.accessKeyId,
   AWS_SECRET_ACCESS_KEY: TEST_CREDENTIALS.secretAccessKey,
   AWS_REGION: "us-east-1",
-  // The server speaks plain HTTP, and rclone does not start with a bundle.
+  // rclone does not start with a bundle.
   AWS_CA_BUNDLE: undefined,
   RCLONE_CONFIG: "/dev/null",
   RCLONE_CONFIG_BENCH_TYPE: "s3",
@@ -86,6 +87,15 @@ const ENVIRONMENT = {
  * @property {(m: Mounted) => Promise<void>} prepare Before the clock starts.
  * @property {(m: Mounted, path: string) => Promise<void> | void} action
  */
+
+/** What makes each contestant trust an authority. @param {string} certificate Path of its certificate. */
+function trust(certificate) {
+  Object.assign(ENVIRONMENT, {
+    NODE_EXTRA_CA_CERTS: certificate,
+    CURL_CA_BUNDLE: certificate,
+    SSL_CERT_FILE: certificate,
+  });
+}
 
 /** @param {string} program @param {readonly string[]} args */
 function run(program, args) {
@@ -440,10 +450,14 @@ async function main() {
       ...contestants.flatMap(({ name }) => ["--bucket", `bench-${name}`]),
       ...["--latency-ms", values["latency-ms"], "--bytes-per-second", values["bytes-per-second"]],
       ...["--verified-bytes", String(MIB)],
+      ...(values.tls ? ["--tls", work] : []),
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
-  const [endpoint] = await once(createInterface({ input: server.stdout }), "line");
+  const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
+  const endpoint = String((await lines.next()).value);
+  const measured = values.tls ? String((await lines.next()).value) : endpoint;
+  if (values.tls) trust(join(work, "ca.pem"));
   const sdk = new S3Client({
     ...{ endpoint, region: "us-east-1", forcePathStyle: true, credentials: TEST_CREDENTIALS },
   });
@@ -456,7 +470,7 @@ async function main() {
         work: folder,
         mount: join(folder, "mount"),
         cache: join(folder, "cache"),
-        endpoint,
+        endpoint: measured,
         bucket,
       };
       mkdirSync(setting.mount, { recursive: true });

@@ -1,20 +1,31 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NO_ATTRIBUTES, type ReadOptions } from "../../backends/s3/store/object-store.js";
 import type { S3StoreOptions } from "../../backends/s3/store/open-store.js";
 import type { S3Store } from "../../backends/s3/store/s3-store.js";
 import { crc32c } from "../../src/native/checksum.js";
 import { emptyRange } from "../../src/native/http-connection.js";
+import { makeCertificate } from "../support/s3/certificates.mjs";
 import { type FakeS3, startFakeS3 } from "../support/s3/server.mjs";
 import { bytes, openStore, rejects } from "./support/connect.js";
 
 const BLOCK = 128 * 1024;
 const BODY = bytes(3 * BLOCK + 12_345);
 
-/** Both ways into a file: received by native code, and by Node where there is TLS. */
-describe.each([true, false])("a read into a file (native: %s)", (direct) => {
+const certificates = mkdtempSync(join(tmpdir(), "read-to-file-"));
+const { ca, ...tls } = makeCertificate(certificates);
+afterAll(() => rmSync(certificates, { recursive: true }));
+
+/** Both ways into a file: received by native code, and by Node where that cannot. */
+describe.each([
+  { direct: true, scheme: "http" },
+  { direct: false, scheme: "http" },
+  { direct: true, scheme: "https" },
+  { direct: false, scheme: "https" },
+])("a read into a file ($scheme, native: $direct)", ({ direct, scheme }) => {
+  const endpointOf = (server: FakeS3) => (scheme === "https" ? server.tlsEndpoint : server.endpoint);
   let fake: FakeS3;
   let store: S3Store;
   let stores: S3Store[];
@@ -23,7 +34,7 @@ describe.each([true, false])("a read into a file (native: %s)", (direct) => {
   let fd: number;
 
   beforeEach(async () => {
-    fake = await startFakeS3({ buckets: ["bucket"] });
+    fake = await startFakeS3({ buckets: ["bucket"], tls });
     stores = [];
     store = await open();
     directory = mkdtempSync(join(tmpdir(), "read-to-file-"));
@@ -38,8 +49,8 @@ describe.each([true, false])("a read into a file (native: %s)", (direct) => {
     rmSync(directory, { recursive: true });
   });
 
-  async function open(options: Partial<S3StoreOptions> = {}, endpoint = fake.endpoint): Promise<S3Store> {
-    const opened = await openStore(endpoint, { direct, ...options });
+  async function open(options: Partial<S3StoreOptions> = {}, endpoint = endpointOf(fake)): Promise<S3Store> {
+    const opened = await openStore(endpoint, { direct, ca, ...options });
     stores.push(opened);
     return opened;
   }
@@ -137,13 +148,13 @@ describe.each([true, false])("a read into a file (native: %s)", (direct) => {
   });
 
   it("finds a server by name", async () => {
-    const named = await open({}, fake.endpoint.replace("127.0.0.1", "localhost"));
+    const named = await open({}, endpointOf(fake).replace("127.0.0.1", "localhost"));
     await readBack(0, BODY.length, {}, named);
   });
 
   it("says that a server is not there", async () => {
-    const other = await startFakeS3();
-    const { endpoint } = other;
+    const other = await startFakeS3({ tls });
+    const endpoint = endpointOf(other);
     await other.close();
     await rejects(readBack(0, 100, {}, await open({ deadlineMs: 200 }, endpoint)), "io");
   });

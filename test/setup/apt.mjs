@@ -4,7 +4,7 @@ import { report, runLogged, SetupError } from "./steps.mjs";
 
 /** What Debian 12 must have installed, by purpose. */
 const PACKAGE_SETS = {
-  build: ["g++", "make", "python3"],
+  build: ["g++", "make", "openssl", "python3"],
   guest: ["qemu-system-x86", "busybox-static", "cpio", "g++", "kmod"],
   host: ["fio", "g++", "git", "make", "skopeo", "umoci"],
   soak: ["fio", "g++", "stress-ng"],

@@ -53,6 +53,9 @@ function explainError(client: S3Client, { code, message }: StoreError): string {
   if (/CONNECT_TIMEOUT|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/.test(message)) {
     return `the endpoint ${origin} cannot be reached`;
   }
+  if (/\b(ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(message)) {
+    return `the endpoint ${origin} is not trusted (NODE_EXTRA_CA_CERTS=FILE adds authorities): ${message}`;
+  }
   return `the endpoint ${origin} does not serve S3: ${message}`;
 }
 

@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { getSystemErrorName } from "node:util";
-import { type FileRange, HttpConnection } from "../../../src/native/http-connection.js";
+import { type FileRange, HttpConnection, TlsClient } from "../../../src/native/http-connection.js";
 import { bodyLength, formatRequest, parseReplyHead, type ReplyHead } from "./http-head.js";
 import { StoreError } from "./object-store.js";
 import type { HttpReply, HttpRequest, RunningExchange } from "./transport.js";
@@ -13,31 +13,43 @@ const IDLE_MS = 20_000;
 /** Another address of the server may do better. */
 const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ETIMEDOUT"]);
 
-function errorOf(errno: number, doing: string): Error {
+/** Why there is no reply, or no more of it. */
+export interface ConnectionError extends Error {
+  readonly code: string;
+  /** Nothing of the request was sent if it is false. */
+  readonly wasSent: boolean;
+}
+
+function errorOf(errno: number, doing: string, wasSent = true): ConnectionError {
   const code = getSystemErrorName(-errno);
-  return Object.assign(new Error(`${doing}: ${code}`), { code });
+  return Object.assign(new Error(`${doing}: ${code}`), { code, wasSent });
 }
 
 /** A connection, and the address that it is to. */
 class Connection {
-  readonly native = new HttpConnection();
+  readonly native: HttpConnection;
   readonly address: string;
   readonly port: number;
   idleSinceMs = 0;
 
-  constructor(address: string, port: number) {
+  constructor(address: string, port: number, tls: TlsClient | undefined) {
     this.address = address;
     this.port = port;
+    this.native = new HttpConnection(tls);
   }
 
-  async exchange(request: string, timeoutMs: number): Promise<string> {
-    const head = await this.native.exchange(this.address, this.port, request, timeoutMs);
-    if (typeof head === "number") throw errorOf(head, `${this.address}:${this.port}`);
-    return head;
+  async exchange(request: string, body: Uint8Array | undefined, timeoutMs: number): Promise<string> {
+    const head = await this.native.exchange(this.address, this.port, request, timeoutMs, body);
+    if (typeof head === "string") return head;
+    const where = `${this.address}:${this.port}`;
+    const { tlsFailure, wasSent } = this.native;
+    if (tlsFailure === "") throw errorOf(head, where, wasSent);
+    const error = new Error(`TLS with ${where}: ${tlsFailure}`);
+    throw Object.assign(error, { code: "ERR_TLS_HANDSHAKE", wasSent });
   }
 }
 
-/** One request without a body on its way; see {@link RunningExchange}. */
+/** One request on its way; see {@link RunningExchange}. */
 class DirectExchange implements RunningExchange {
   readonly reply: Promise<HttpReply>;
   readonly #transport: DirectTransport;
@@ -77,18 +89,18 @@ class DirectExchange implements RunningExchange {
   }
 
   async #exchange(): Promise<ReplyHead> {
-    const { method, path, headers, timeoutMs } = this.#request;
-    const request = formatRequest(method, path, headers);
+    const { method, path, headers, body, timeoutMs } = this.#request;
+    const request = formatRequest(method, path, headers, body?.length);
     const idle = this.#transport.takeIdle();
     const connections = idle === undefined ? await this.#transport.connections() : [idle];
     for (const [index, connection] of connections.entries()) {
       this.#connection = connection;
       this.#checkGoesOn();
       try {
-        return parseReplyHead(await connection.exchange(request, timeoutMs));
+        return parseReplyHead(await connection.exchange(request, body, timeoutMs));
       } catch (error) {
-        const { code = "" } = error as { code?: string };
-        if (index === connections.length - 1 || !UNREACHABLE.has(code)) throw error;
+        const { code = "", wasSent = true } = error as Partial<ConnectionError>;
+        if (index === connections.length - 1 || wasSent || !UNREACHABLE.has(code)) throw error;
       }
     }
     throw new Error("the server has no address");
@@ -103,45 +115,82 @@ class DirectExchange implements RunningExchange {
     const sink = receive?.(status, headers);
     if (typeof sink === "function") throw new Error("a body that JavaScript receives");
     const length = bodyLength(method, head);
-    if (length === undefined) return this.#doWithout(head, sink);
     if (sink !== undefined) {
-      const result = await native.receiveToFile(sink, length, timeoutMs);
-      if (result < 0) throw new StoreError("io", `the disk cache takes no data: error ${-result}`);
-      if (result > 0) throw errorOf(result, "receiving");
+      await fill(native, sink, length, timeoutMs);
       return { status, headers, body: Buffer.alloc(0) };
     }
-    if (length > MAX_COLLECTED_BYTES) throw new Error("the reply is too long");
-    const body = Buffer.alloc(length);
-    const result = length === 0 ? 0 : await native.receive(body, timeoutMs);
-    if (result !== 0) throw errorOf(result, "receiving");
-    return { status, headers, body };
-  }
-
-  /** A body that does not say how long it is. Of an error document the status tells enough. */
-  #doWithout({ status, headers }: ReplyHead, sink: FileRange | undefined): HttpReply {
-    if (sink !== undefined) throw new Error("a body of unknown length");
-    this.#isLast = true;
-    return { status, headers, body: Buffer.alloc(0) };
+    // A body that only the connection's end would end: of an error document the status tells enough.
+    this.#isLast = length === undefined;
+    return { status, headers, body: await collect(native, length, timeoutMs) };
   }
 }
 
+type BodyLength = ReturnType<typeof bodyLength>;
+
+async function fill(
+  native: HttpConnection,
+  sink: FileRange,
+  length: BodyLength,
+  timeoutMs: number,
+): Promise<void> {
+  if (typeof length !== "number") throw new Error("a body of unknown length");
+  const result = await native.receiveToFile(sink, length, timeoutMs);
+  if (result < 0) throw new StoreError("io", `the disk cache takes no data: error ${-result}`);
+  if (result > 0) throw errorOf(result, "receiving");
+}
+
+async function collect(native: HttpConnection, length: BodyLength, timeoutMs: number): Promise<Buffer> {
+  if (length === "chunked") {
+    const text = await native.receiveChunked(MAX_COLLECTED_BYTES, timeoutMs);
+    if (typeof text === "number") throw errorOf(text, "receiving");
+    return Buffer.from(text, "latin1");
+  }
+  if (length !== undefined && length > MAX_COLLECTED_BYTES) throw new Error("the reply is too long");
+  const body = Buffer.alloc(length ?? 0);
+  const result = body.length === 0 ? 0 : await native.receive(body, timeoutMs);
+  if (result !== 0) throw errorOf(result, "receiving");
+  return body;
+}
+
+/** A host as system calls have it: URLs put IPv6 addresses in brackets. */
+function unbracketed(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, "");
+}
+
+/** {@link DirectTransport} */
+export interface DirectOptions {
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** PEM of the authorities that are trusted. Default: whom Node trusts. */
+  readonly ca: string | undefined;
+}
+
 /**
- * Pooled connections without TLS whose bodies native code moves into files: no byte of them comes into JavaScript. For
- * requests without a body and for replies that announce their length.
+ * Pooled connections whose bodies native code moves into files: no byte of them comes into JavaScript. What is
+ * no file's comes from memory and goes there.
  */
 export class DirectTransport {
   readonly #hostname: string;
   readonly #port: number;
+  readonly #tls: TlsClient | undefined;
   readonly #idle: Connection[] = [];
   readonly #running = new Set<DirectExchange>();
   #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** `origin` has the scheme http. */
-  constructor(origin: string) {
-    const { hostname, port } = new URL(origin);
-    this.#hostname = hostname.replace(/^\[|\]$/g, "");
-    this.#port = port === "" ? 80 : Number(port);
+  private constructor({ protocol, hostname, port }: URL, tls: TlsClient | undefined) {
+    this.#hostname = unbracketed(hostname);
+    this.#port = port !== "" ? Number(port) : protocol === "https:" ? 443 : 80;
+    this.#tls = tls;
+  }
+
+  /** Undefined where the origin wants TLS and native code has none. */
+  static create({ origin, ca }: DirectOptions): DirectTransport | undefined {
+    const url = new URL(origin);
+    if (url.protocol === "http:") return new DirectTransport(url, undefined);
+    const verifies = process.env.NODE_TLS_REJECT_UNAUTHORIZED !== "0";
+    const tls = TlsClient.create({ host: unbracketed(url.hostname), ca, verifies });
+    return tls === undefined ? undefined : new DirectTransport(url, tls);
   }
 
   send(request: HttpRequest): RunningExchange {
@@ -159,9 +208,10 @@ export class DirectTransport {
 
   /** New ones that are not open yet, one for each address of the server. */
   async connections(): Promise<Connection[]> {
-    if (isIP(this.#hostname) !== 0) return [new Connection(this.#hostname, this.#port)];
+    const open = (address: string) => new Connection(address, this.#port, this.#tls);
+    if (isIP(this.#hostname) !== 0) return [open(this.#hostname)];
     const addresses = await lookup(this.#hostname, { all: true });
-    return addresses.map(({ address }) => new Connection(address, this.#port));
+    return addresses.map(({ address }) => open(address));
   }
 
   keep(connection: Connection): void {

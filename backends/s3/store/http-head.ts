@@ -13,15 +13,20 @@ const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: |$)/;
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const BREAKS = /[\r\n\0]/;
 
-/** A request without a body, as latin1. Throws where a header would break out of its line. */
-export function formatRequest(method: string, path: string, headers: readonly string[]): string {
+/** The head of a request, as latin1; `bodyBytes` where there is a body. Throws where a header would break out of its line. */
+export function formatRequest(
+  method: string,
+  path: string,
+  headers: readonly string[],
+  bodyBytes?: number,
+): string {
   let head = `${method} ${path} HTTP/1.1\r\n`;
   for (let at = 0; at < headers.length; at += 2) {
     const [name, value] = [headers[at] as string, headers[at + 1] as string];
     if (BREAKS.test(value)) throw new Error(`the value of ${name} has a line break`);
     head += `${name}: ${value}\r\n`;
   }
-  return `${head}\r\n`;
+  return bodyBytes === undefined ? `${head}\r\n` : `${head}content-length: ${bodyBytes}\r\n\r\n`;
 }
 
 /** Takes the head of a reply apart, without the empty line at its end. Values stay latin1. Throws where it is none of HTTP/1. */
@@ -45,11 +50,16 @@ export function parseReplyHead(text: string): ReplyHead {
   return { status: Number(status), headers, keepsAlive };
 }
 
-/** Bytes of the body that comes behind a head; undefined where only its end will tell. Throws on nonsense. */
-export function bodyLength(method: string, { status, headers }: ReplyHead): number | undefined {
+/**
+ * Bytes of the body that comes behind a head, or "chunked"; undefined where only the connection's end will tell. Throws
+ * on nonsense.
+ */
+export function bodyLength(method: string, { status, headers }: ReplyHead): number | "chunked" | undefined {
   if (method === "HEAD" || status === 204 || status === 304) return 0;
   const length = headers["content-length"];
-  if (headers["transfer-encoding"] !== undefined || length === undefined) return undefined;
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined) return coding.toLowerCase() === "chunked" ? "chunked" : undefined;
+  if (length === undefined) return undefined;
   if (!/^\d{1,15}$/.test(length)) throw new Error(`the reply says that it has ${length} bytes`);
   return Number(length);
 }

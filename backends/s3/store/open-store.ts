@@ -24,8 +24,10 @@ export interface S3StoreOptions {
   readonly deadlineMs?: number;
   /** For the first byte of an answer, and between two pieces of it. Default: 10 seconds. */
   readonly timeoutMs?: number;
-  /** Native code receives what goes into files. Default: where there is no TLS. */
+  /** Native code receives what goes into files. Default: where it can. */
   readonly direct?: boolean;
+  /** PEM of the authorities that are trusted. Default: whom Node trusts. */
+  readonly ca?: string;
 }
 
 const DEFAULT_CONCURRENCY = 128;
@@ -100,7 +102,8 @@ export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
       concurrency: options.concurrency ?? DEFAULT_CONCURRENCY,
       deadlineMs: options.deadlineMs ?? DEFAULT_DEADLINE_MS,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      direct: options.direct ?? endpoint.origin.startsWith("http:"),
+      direct: options.direct ?? true,
+      ca: options.ca,
     }),
   );
 }

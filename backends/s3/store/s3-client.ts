@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError } from "../../../src/vfs/gateway-error.js";
 import type { CredentialSource } from "./credentials.js";
-import { DirectTransport } from "./direct-transport.js";
+import { type ConnectionError, DirectTransport } from "./direct-transport.js";
 import type { Endpoint } from "./endpoint.js";
 import { isExpired, isTransient, mayHaveHappened, type ReplyFailure, readFailure } from "./failure.js";
 import { FairQueue } from "./fair-queue.js";
@@ -24,8 +24,10 @@ export interface ClientOptions {
   readonly deadlineMs: number;
   /** For the first byte of an answer, and between two pieces of it. */
   readonly timeoutMs: number;
-  /** Native code receives what goes into files; not with TLS, which it does not speak. */
+  /** Native code receives what goes into files, where it can. */
   readonly direct: boolean;
+  /** PEM of the authorities that are trusted. Default: whom Node trusts. */
+  readonly ca: string | undefined;
 }
 
 export interface S3Request {
@@ -38,7 +40,7 @@ export interface S3Request {
   readonly headers?: () => string[];
   readonly body?: Uint8Array;
   readonly receive?: Receive;
-  /** Goes over connections that native code receives from, where {@link S3Client.isDirect}; without a body. */
+  /** Goes over connections of native code, where {@link S3Client.isDirect}. */
   readonly direct?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** May be asked twice at the same time when it is slow; needs `receive`. */
@@ -117,7 +119,7 @@ export class S3Client {
   readonly #closing = new AbortController();
 
   constructor(options: ClientOptions) {
-    const { endpoint, concurrency } = options;
+    const { endpoint, concurrency, ca } = options;
     this.endpoint = endpoint;
     this.#options = options;
     this.#signer = new Signer(endpoint.region);
@@ -126,8 +128,9 @@ export class S3Client {
       origin: endpoint.origin,
       connections: concurrency + SPARE_CONNECTIONS,
       connectTimeoutMs: options.timeoutMs,
+      ca,
     });
-    this.#direct = options.direct ? new DirectTransport(endpoint.origin) : undefined;
+    this.#direct = options.direct ? DirectTransport.create({ origin: endpoint.origin, ca }) : undefined;
   }
 
   /** Bodies can be received into files without coming into JavaScript. */
@@ -212,10 +215,10 @@ export class S3Client {
     if (request.signal?.aborted === true) throw request.signal.reason;
     if (error instanceof StoreError) throw error;
     if (error instanceof GatewayError) throw new StoreError("access", error.message);
-    const { code = "", message = String(error) } = error as { code?: string; message?: string };
+    const { code = "", message = String(error), wasSent } = error as Partial<ConnectionError>;
     const words = code === "" || message.includes(code) ? message : `${code} ${message}`;
     if (HOPELESS.test(code)) throw new StoreError("io", `${this.describe(request)}: ${words}`);
-    if (!NOT_SENT.has(code)) progress.uncertain = true;
+    if (wasSent !== false && !NOT_SENT.has(code)) progress.uncertain = true;
     return words;
   }
 

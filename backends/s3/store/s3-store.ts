@@ -30,8 +30,8 @@ import { encodeKey, encodeValue } from "./uri.js";
 import { escapeXml } from "./xml.js";
 
 const MAX_LIST_KEYS = "1000";
-/** Of a body that native code moves into a file: a piece of it, and what came with the head. */
-const DIRECT_BYTES = 96 * 1024;
+/** Of a body that native code moves into a file: a piece of it, what came with the head, and what TLS reads ahead. */
+const DIRECT_BYTES = 160 * 1024;
 /** What XML cannot say: such keys are removed one by one. */
 const NOT_IN_XML = /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/;
 
@@ -102,7 +102,10 @@ export class S3Store implements ObjectStore {
     condition?: Condition,
   ): Promise<PutResult> {
     const headers = [...attributeHeaders(attributes), ...conditionHeaders(condition)];
-    const request: S3Request = { ...put("put", key, [...headers, ...this.#checksumHeaders(body)]), body };
+    const request: S3Request = {
+      ...put("put", key, [...headers, ...this.#checksumHeaders(body)]),
+      ...{ body, direct: true },
+    };
     const { failure, ...reply } = await this.#client.send(request);
     if (failure === undefined) return replies.readPutHeaders(reply.headers);
     return this.#conditional(request, { ...reply, failure }, condition, () =>
@@ -183,7 +186,7 @@ export class S3Store implements ObjectStore {
 
   async uploadPart(key: string, uploadId: string, partNumber: number, body: Uint8Array): Promise<PartResult> {
     const query = { partNumber: String(partNumber), uploadId };
-    const request = { ...put("uploadPart", key, this.#checksumHeaders(body)), query, body };
+    const request = { ...put("uploadPart", key, this.#checksumHeaders(body)), query, body, direct: true };
     return replies.readPartHeaders((await this.#succeedInUpload(request)).headers);
   }
 

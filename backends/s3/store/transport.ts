@@ -11,6 +11,8 @@ export interface TransportOptions {
   /** Connections at most. */
   readonly connections: number;
   readonly connectTimeoutMs: number;
+  /** PEM of the authorities that are trusted. Default: whom Node trusts. */
+  readonly ca: string | undefined;
 }
 
 /** Receives the body of a reply instead of its being collected. */
@@ -115,11 +117,11 @@ class Exchange implements Dispatcher.DispatchHandler, RunningExchange {
 export class Transport {
   readonly #pool: Pool;
 
-  constructor({ origin, connections, connectTimeoutMs }: TransportOptions) {
+  constructor({ origin, connections, connectTimeoutMs, ca }: TransportOptions) {
     this.#pool = new Pool(origin, {
       connections,
       pipelining: 1,
-      connect: { timeout: connectTimeoutMs },
+      connect: { timeout: connectTimeoutMs, ...(ca !== undefined && { ca }) },
       keepAliveTimeout: 20_000,
       // A reply's length is checked by undici: one that is cut short is an error.
       strictContentLength: true,

@@ -11,6 +11,7 @@ import {
   type ObjectAttributes,
   type StoreFeatures,
 } from "../../../backends/s3/store/object-store.js";
+import type { S3StoreOptions } from "../../../backends/s3/store/open-store.js";
 import type { S3Store } from "../../../backends/s3/store/s3-store.js";
 import { bytes, connectSdk, createBucket, listAll, openStore, read, rejects } from "./connect.js";
 import { describeUploads } from "./upload-suite.js";
@@ -18,8 +19,15 @@ import { describeUploads } from "./upload-suite.js";
 /** Where servers may differ. */
 export interface ServerTraits {
   readonly name: string;
-  readonly start: () => Promise<{ endpoint: string; close: () => void | Promise<void> }>;
+  /** `storeEndpoint` is the store's, where that is another than the SDK's. */
+  readonly start: () => Promise<{
+    endpoint: string;
+    storeEndpoint?: string;
+    close: () => void | Promise<void>;
+  }>;
   readonly features: StoreFeatures;
+  /** Of the store. */
+  readonly options?: Partial<S3StoreOptions>;
 }
 
 const FULL: ObjectAttributes = {
@@ -50,7 +58,7 @@ const ODD_KEYS = [
 ];
 
 /** What an ObjectStore promises, on a server. */
-export function describeStore({ name, start, features }: ServerTraits): void {
+export function describeStore({ name, start, features, options }: ServerTraits): void {
   describe(`the object store on ${name}`, () => {
     let server: Awaited<ReturnType<typeof start>>;
     let sdk: S3Client;
@@ -64,7 +72,7 @@ export function describeStore({ name, start, features }: ServerTraits): void {
       sdk = connectSdk(server.endpoint);
       await createBucket(sdk, "bucket");
       await createBucket(sdk, "versions");
-      store = await openStore(server.endpoint);
+      store = await openStore(server.storeEndpoint ?? server.endpoint, options);
     });
     afterAll(async () => {
       await store?.close();

@@ -22,24 +22,29 @@ export interface FakeCounts {
 /** The fake S3 server in a process of its own, for tests that block theirs. */
 export class FakeProcess {
   readonly endpoint: string;
+  /** Undefined without --tls. */
+  readonly tlsEndpoint: string | undefined;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, endpoint: string) {
+  private constructor(child: ChildProcess, endpoint: string, tlsEndpoint: string | undefined) {
     this.#child = child;
     this.endpoint = endpoint;
+    this.tlsEndpoint = tlsEndpoint;
   }
 
   /** Starts one with an empty bucket "test"; `args` are those of main.mjs. */
   static async start(...args: readonly string[]): Promise<FakeProcess> {
     const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "inherit"] });
-    const [line] = (await once(child.stdout, "data")) as [Buffer];
-    return new FakeProcess(child, line.toString().trim());
+    const [lines] = (await once(child.stdout, "data")) as [Buffer];
+    const [endpoint = "", tlsEndpoint] = lines.toString().trim().split("\n");
+    return new FakeProcess(child, endpoint, tlsEndpoint);
   }
 
-  /** Options of a gateway that shares the bucket; what is staged lies below `directory`. */
+  /** Options of a gateway that shares the bucket, over TLS if there is; what is staged lies below `directory`. */
   shareArgs(directory: string): string[] {
+    const endpoint = this.tlsEndpoint ?? this.endpoint;
     return [
-      ...["--backend", "s3", "--bucket", "test", "--endpoint", this.endpoint, "--path-style"],
+      ...["--backend", "s3", "--bucket", "test", "--endpoint", endpoint, "--path-style"],
       ...["--staging-dir", `${directory}/staging`, "--cache-dir", `${directory}/cache`],
     ];
   }

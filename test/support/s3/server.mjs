@@ -1,6 +1,8 @@
 // @ts-check
 // An S3 server for tests: strict where AWS is strict, and wrong in all the ways that a test asks for.
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { TLSSocket } from "node:tls";
 import { administer } from "./admin.mjs";
 import { decodeBody } from "./body.mjs";
 import { Bucket, toText } from "./bucket.mjs";
@@ -54,11 +56,14 @@ const DEFAULT_LIMITS = {
  * @property {number} [latencyMs] From the last byte of a request to the first of its answer.
  * @property {number} [bytesPerSecond] Of each connection, in each direction.
  * @property {number} [seed] Of the faults' probabilities.
+ * @property {import("./certificates.mjs").Certificate} [tls] Listens at {@link FakeS3.tlsEndpoint}, too.
  * @property {boolean} [admin] Takes commands below /_fake/, as main.mjs says.
  */
 
 /** @type {Credentials} */
 export const TEST_CREDENTIALS = { accessKeyId: "testaccess", secretAccessKey: "testsecret" };
+
+const SERVER_OPTIONS = { keepAliveTimeout: 60_000, requestTimeout: 0, noDelay: true };
 
 /** @typedef {{bucket: string, key: string, path: string, query: Map<string, string>}} Target */
 
@@ -87,6 +92,33 @@ function parseTarget({ url = "/", headers }) {
   return { bucket, key, path, query };
 }
 
+/** @typedef {import("node:http").Server | import("node:https").Server} Server */
+
+/** @param {Server} server @param {number} port */
+function listening(server, port) {
+  return new Promise((resolve) => server.listen(port, "127.0.0.1", () => resolve(undefined)));
+}
+
+/** @param {Server} server */
+function portOf(server) {
+  const address = server.address();
+  return address !== null && typeof address === "object" ? address.port : 0;
+}
+
+/** @param {Server} server */
+function closing(server) {
+  return new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
+}
+
+/** Ends a connection as one does that breaks: TLS is not told about it. @param {import("node:net").Socket} socket */
+function reset(socket) {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** Counts requests by operation, and bytes. */
 class Counts {
   /** @type {Record<string, number>} */
@@ -94,6 +126,8 @@ class Counts {
   bytesIn = 0;
   bytesOut = 0;
   connections = 0;
+  /** Of {@link connections}, those of TLS that went on with an earlier session. */
+  resumedSessions = 0;
   openConnections = 0;
   mostConnections = 0;
   mostRequests = 0;
@@ -110,7 +144,7 @@ class Counts {
   /** Forgets everything but the connections that are open. */
   reset() {
     this.operations = {};
-    this.bytesIn = this.bytesOut = this.connections = 0;
+    this.bytesIn = this.bytesOut = this.connections = this.resumedSessions = 0;
     this.mostConnections = this.openConnections;
     this.mostRequests = this.#running;
   }
@@ -133,7 +167,9 @@ export class FakeS3 {
   region;
   /** Called before an answer is decided on; a test can hold it. @type {((operation: string, key: string, request: import("node:http").IncomingMessage) => Promise<void> | void) | undefined} */
   onRequest;
-  #server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0, noDelay: true });
+  #server = createServer(SERVER_OPTIONS);
+  /** @type {import("node:https").Server | undefined} */
+  #tlsServer;
   /** @type {WeakMap<import("node:net").Socket, Throttle>} */
   #throttles = new WeakMap();
   #requestNumber = 0;
@@ -152,13 +188,22 @@ export class FakeS3 {
     this.credentials = new Map(credentials.map((each) => [each.accessKeyId, each]));
     for (const name of options.buckets ?? []) this.createBucket(name);
     this.#server.on("request", (request, response) => void this.#serve(request, response));
-    this.#server.on("connection", (socket) => {
-      const { counts } = this;
-      counts.connections++;
-      counts.mostConnections = Math.max(counts.mostConnections, ++counts.openConnections);
-      this.#throttles.set(socket, new Throttle());
-      socket.once("close", () => counts.openConnections--);
-    });
+    this.#server.on("connection", (socket) => this.#accept(socket));
+    if (options.tls !== undefined) {
+      this.#tlsServer = createTlsServer({ ...SERVER_OPTIONS, ...options.tls });
+      this.#tlsServer.on("request", (request, response) => void this.#serve(request, response));
+      this.#tlsServer.on("secureConnection", (socket) => this.#accept(socket));
+    }
+  }
+
+  /** @param {import("node:net").Socket} socket */
+  #accept(socket) {
+    const { counts } = this;
+    counts.connections++;
+    if (socket instanceof TLSSocket && socket.isSessionReused()) counts.resumedSessions++;
+    counts.mostConnections = Math.max(counts.mostConnections, ++counts.openConnections);
+    this.#throttles.set(socket, new Throttle());
+    socket.once("close", () => counts.openConnections--);
   }
 
   /** @param {string} name */
@@ -177,12 +222,12 @@ export class FakeS3 {
 
   /** @param {number} port */
   async listen(port) {
-    await new Promise((resolve) => this.#server.listen(port, "127.0.0.1", () => resolve(undefined)));
+    await listening(this.#server, port);
+    if (this.#tlsServer !== undefined) await listening(this.#tlsServer, 0);
   }
 
   get port() {
-    const address = this.#server.address();
-    return address !== null && typeof address === "object" ? address.port : 0;
+    return portOf(this.#server);
   }
 
   /** For path-style requests; virtual hosts are BUCKET.localhost. */
@@ -190,11 +235,14 @@ export class FakeS3 {
     return `http://127.0.0.1:${this.port}`;
   }
 
+  get tlsEndpoint() {
+    if (this.#tlsServer === undefined) throw new Error("started without a certificate");
+    return `https://127.0.0.1:${portOf(this.#tlsServer)}`;
+  }
+
   async close() {
-    await new Promise((resolve) => {
-      this.#server.close(resolve);
-      this.#server.closeAllConnections();
-    });
+    await closing(this.#server);
+    if (this.#tlsServer !== undefined) await closing(this.#tlsServer);
   }
 
   /**
@@ -250,7 +298,7 @@ export class FakeS3 {
       case "hang":
         return;
       case "reset":
-        request.socket.resetAndDestroy();
+        reset(request.socket);
         return;
       case "delay":
         await new Promise((resolve) => setTimeout(resolve, fault.delayMs ?? 1000));
@@ -266,7 +314,7 @@ export class FakeS3 {
     }
     const answer = this.#execute(request, target, raw, operation);
     if (fault?.kind === "lost") {
-      request.socket.resetAndDestroy();
+      reset(request.socket);
     } else if (fault?.kind === "lost-error") {
       throw new S3Error(
         fault.status ?? 500,

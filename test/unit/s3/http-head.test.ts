@@ -5,6 +5,8 @@ describe("the head of a request", () => {
   it("has a line for each header", () => {
     const head = formatRequest("GET", "/b/k?a=1", ["host", "h:1", "range", "bytes=0-9"]);
     expect(head).toBe("GET /b/k?a=1 HTTP/1.1\r\nhost: h:1\r\nrange: bytes=0-9\r\n\r\n");
+    const put = formatRequest("PUT", "/b/k", ["host", "h"], 0);
+    expect(put).toBe("PUT /b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
   });
 
   it.each(['"e"\r\nx-amz-acl: public-read', "a\nb", "a\rb", "a\0b"])("refuses the value %j", (value) => {
@@ -60,7 +62,8 @@ describe("the head of a reply", () => {
   });
 
   it.each([
-    ["content-length: 5\r\ntransfer-encoding: chunked", undefined],
+    ["content-length: 5\r\ntransfer-encoding: Chunked", "chunked"],
+    ["transfer-encoding: gzip, chunked", undefined],
     ["a: b", undefined],
     ["content-length: 0", 0],
   ])("with %j: the body has %s bytes", (lines, length) => {

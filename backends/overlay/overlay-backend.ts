@@ -63,7 +63,7 @@ export class OverlayBackend extends XattrOperations {
       changesOutside: false,
       posixAcl: all.every(({ backend }) => backend.capabilities.posixAcl),
       parents: true,
-      birthTimes: true,
+      birthTimes: all.some(({ backend }) => backend.capabilities.birthTimes),
       choosesAttributes: false,
     };
   }

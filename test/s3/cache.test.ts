@@ -96,7 +96,10 @@ describe("a reader", () => {
     const cache = openCache();
     const reader = new Reader(cache.open(version));
     for (let offset = 0; offset < SIZE; offset += BLOCK) await reader.read(offset);
-    expect(ranges.reduce((sum, [, length]) => sum + length, 0)).toBe(SIZE);
+    // A request that is slower than others is made twice.
+    const different = new Map(ranges.map((range) => [String(range), range]));
+    expect([...different.values()].reduce((sum, [, length]) => sum + length, 0)).toBe(SIZE);
+    expect(ranges.length - different.size).toBeLessThanOrEqual(store.counts.hedges);
     ranges.length = 0;
     for (let offset = 0; offset < SIZE; offset += BLOCK) await reader.read(offset);
     expect(ranges).toEqual([]);

@@ -63,10 +63,13 @@ function cutBehind(page: ListPage, until: string | undefined): ListPage {
   if (until === undefined || !more || lastKey === undefined || !isBehind(lastKey, until)) {
     return page;
   }
+  // Both are in order, and mostly one key is behind.
+  const lastObject = page.objects.findLastIndex(({ key }) => !isBehind(key, until));
+  const lastPrefix = page.commonPrefixes.findLastIndex((prefix) => !isBehind(prefix, until));
   return {
     ...page,
-    objects: page.objects.filter(({ key }) => !isBehind(key, until)),
-    commonPrefixes: page.commonPrefixes.filter((prefix) => !isBehind(prefix, until)),
+    objects: page.objects.slice(0, lastObject + 1),
+    commonPrefixes: page.commonPrefixes.slice(0, lastPrefix + 1),
   };
 }
 

@@ -14,6 +14,7 @@ const CUT = "%~";
 /** How rclone says that an object's body is the target of a symbolic link. */
 const LINK_SUFFIX = ".rclonelink";
 const NAME_BYTES = 255;
+const ASCII = /^[\x00-\x7f]*$/;
 const DIGEST_DIGITS = 16;
 
 /** What a name stands for in its directory. */
@@ -31,7 +32,7 @@ function digestOf(component: string): string {
 }
 
 function toLatin1(text: string): string {
-  return Buffer.from(text).toString("latin1");
+  return ASCII.test(text) ? text : Buffer.from(text).toString("latin1");
 }
 
 function needsEscape(component: string): boolean {

@@ -8,6 +8,7 @@ export interface XmlElement {
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+const QUOTE = "&quot;";
 const TAG_NAME = /^[A-Za-z_][\w.-]*/;
 
 /** The reply is not XML as S3 writes it. */
@@ -23,7 +24,9 @@ function toCharacter(code: number): string {
 function expandReferences(text: string): string {
   if (!text.includes("&")) return text;
   // What ETags have, and mostly nothing else.
-  const quoted = text.replaceAll("&quot;", '"');
+  const isQuoted = text.startsWith(QUOTE) && text.indexOf("&", QUOTE.length) === text.length - QUOTE.length;
+  if (isQuoted && text.endsWith(QUOTE)) return `"${text.slice(QUOTE.length, -QUOTE.length)}"`;
+  const quoted = text.replaceAll(QUOTE, '"');
   if (!quoted.includes("&")) return quoted;
   return quoted.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));?/g, (whole, hex, decimal, named) => {
     if (hex !== undefined) return toCharacter(Number.parseInt(hex, 16));

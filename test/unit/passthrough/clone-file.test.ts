@@ -14,37 +14,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MemoryBackend } from "../../../backends/memory/memory-backend.js";
-import { PassthroughBackend } from "../../../backends/passthrough/passthrough-backend.js";
-import { ATTR_WORDS } from "../../../src/vfs/attributes.js";
-import type { CloneOptions } from "../../../src/vfs/backend.js";
-import { EOPNOTSUPP, type Result } from "../../../src/vfs/errno.js";
-import type { Caller, VfsHandle } from "../../../src/vfs/node.js";
+import type { PassthroughBackend } from "../../../backends/passthrough/passthrough-backend.js";
+import { EOPNOTSUPP } from "../../../src/vfs/errno.js";
+import type { VfsHandle } from "../../../src/vfs/node.js";
+import { CALLER, must, openBackend, record, WHOLE } from "./cloning.js";
 
-const CALLER: Caller = {
-  uid: process.geteuid?.() ?? 0,
-  gid: process.getegid?.() ?? 0,
-  pid: 0,
-  supplementaryGroup: -1,
-  umask: 0,
-  clearsPrivileges: false,
-};
-const WHOLE: CloneOptions = {
-  size: Number.MAX_SAFE_INTEGER,
-  skipXattrs: "user.mine.",
-  keepXattrs: "user.mine.not.",
-  xattr: "user.mark",
-  value: Buffer.from("made"),
-  sync: true,
-};
 const HOLE_BYTES = 64 << 20;
-const logger = { debug() {}, info() {}, warn() {}, error() {} };
-const record = () => new Uint32Array(ATTR_WORDS);
-
-function must<T extends object>(result: Result<T>): T {
-  if (typeof result === "number") throw new Error(`errno ${-result}`);
-  return result;
-}
-
 // The disk's copies are made on the I/O pool, those of a memory file system at once.
 describe.each([tmpdir(), "/dev/shm"])("a copy of a file in %s", (place) => {
   let directory: string;
@@ -54,9 +29,7 @@ describe.each([tmpdir(), "/dev/shm"])("a copy of a file in %s", (place) => {
   beforeEach(() => {
     directory = mkdtempSync(join(place, "clone-"));
     for (const name of ["from", "to"]) mkdirSync(join(directory, name));
-    const open = (name: string) =>
-      new PassthroughBackend({ sharedDir: join(directory, name), xattr: true, allowDirectIo: false, logger });
-    [from, to] = [open("from"), open("to")];
+    [from, to] = [openBackend(join(directory, "from")), openBackend(join(directory, "to"))];
   });
   afterEach(() => {
     from.stop();

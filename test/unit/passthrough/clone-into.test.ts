@@ -15,35 +15,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { PassthroughBackend } from "../../../backends/passthrough/passthrough-backend.js";
-import { ATTR_WORDS, Attr } from "../../../src/vfs/attributes.js";
-import type { CloneOptions } from "../../../src/vfs/backend.js";
+import type { PassthroughBackend } from "../../../backends/passthrough/passthrough-backend.js";
+import { Attr } from "../../../src/vfs/attributes.js";
 import { EEXIST, EOPNOTSUPP, type Result } from "../../../src/vfs/errno.js";
-import type { Caller, VfsNode } from "../../../src/vfs/node.js";
-
-const CALLER: Caller = {
-  uid: process.geteuid?.() ?? 0,
-  gid: process.getegid?.() ?? 0,
-  pid: 0,
-  supplementaryGroup: -1,
-  umask: 0,
-  clearsPrivileges: false,
-};
-const WHOLE: CloneOptions = {
-  size: Number.MAX_SAFE_INTEGER,
-  skipXattrs: "user.mine.",
-  keepXattrs: "user.mine.not.",
-  xattr: "user.mark",
-  value: Buffer.from("made"),
-  sync: false,
-};
-const logger = { debug() {}, info() {}, warn() {}, error() {} };
-const record = () => new Uint32Array(ATTR_WORDS);
-
-function must<T>(result: Result<T>): T {
-  if (typeof result === "number") throw new Error(`errno ${-result}`);
-  return result;
-}
+import type { VfsNode } from "../../../src/vfs/node.js";
+import { CALLER, must, openBackend, record, WHOLE } from "./cloning.js";
 
 let directory: string;
 let from: PassthroughBackend;
@@ -52,9 +28,7 @@ let to: PassthroughBackend;
 function begin(place: string): void {
   directory = mkdtempSync(join(place, "clone-into-"));
   for (const name of ["from", "to", "to/work", "to/shown"]) mkdirSync(join(directory, name));
-  const open = (name: string) =>
-    new PassthroughBackend({ sharedDir: join(directory, name), xattr: true, allowDirectIo: false, logger });
-  [from, to] = [open("from"), open("to")];
+  [from, to] = [openBackend(join(directory, "from")), openBackend(join(directory, "to"))];
 }
 
 function end(): void {

@@ -14,6 +14,8 @@ import { print } from "./style.mjs";
 const BUCKET = "holidays";
 const GREETING = "These are objects of a bucket.\n";
 
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = "true";
+
 /** An S3 server with a bucket of objects, and a guest that mounts it. */
 export class BucketSession extends Session {
   /** @override */

@@ -1,4 +1,4 @@
-import { ATTR_WORDS, type AttrRecord, FUSE_ATTR_WORDS } from "../../src/vfs/attributes.js";
+import { type AttrRecord, FUSE_ATTR_WORDS } from "../../src/vfs/attributes.js";
 import { DIRENT_HEADER_BYTES, DirectoryBuffer, ENTRY_BYTES } from "../../src/vfs/directory-buffer.js";
 import type { Result } from "../../src/vfs/errno.js";
 import type { VfsHandle, VfsNode } from "../../src/vfs/node.js";
@@ -22,8 +22,9 @@ export interface DirectoryEntry {
 export interface SeenEntry {
   readonly layer: Layer;
   readonly node: VfsNode;
-  /** Those of `struct fuse_attr`. */
-  readonly attr: AttrRecord;
+  /** What the layer has listed, this entry among others, and where its `struct fuse_attr` begins. */
+  readonly words: Uint32Array;
+  readonly attrWord: number;
 }
 
 /** Memory for listings, to be used again. */
@@ -76,21 +77,23 @@ function* readAll(
     if (status < 0 || sink.length === 0 || entries.length > most) {
       return status < 0 ? status : entries;
     }
+    const words = seen === undefined ? sink.words : sink.words.slice(0, sink.length >>> 2);
     [low, high] = takeEntries(sink, entries, (name, word) => {
       const node = nodes.get(word);
       if (node !== undefined) {
-        seen?.set(name, { layer, node, attr: attributesAt(sink.words, word) });
+        seen?.set(name, { layer, node, words, attrWord: word + ENTRY_ATTR_WORD });
       }
     });
     nodes.clear();
   }
 }
 
-function attributesAt(words: Uint32Array, word: number): AttrRecord {
-  const attr = new Uint32Array(ATTR_WORDS);
-  const begin = word + ENTRY_ATTR_WORD;
-  attr.set(words.subarray(begin, begin + FUSE_ATTR_WORDS));
-  return attr;
+/** Fills a record with the attributes that were listed. */
+export function copySeenAttributes({ words, attrWord }: SeenEntry, out: AttrRecord): void {
+  for (let i = 0; i < FUSE_ATTR_WORDS; i++) {
+    out[i] = words[attrWord + i] as number;
+  }
+  out.fill(0, FUSE_ATTR_WORDS);
 }
 
 /** Reads the records of a buffer; the offset of the last. */

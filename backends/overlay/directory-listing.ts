@@ -2,7 +2,7 @@ import { Attr, type AttrRecord, S_IFDIR } from "../../src/vfs/attributes.js";
 import type { DirectoryBuffer } from "../../src/vfs/directory-buffer.js";
 import { ENOENT, type Status } from "../../src/vfs/errno.js";
 import { type Caller, VfsHandle, type VfsNode } from "../../src/vfs/node.js";
-import { releaseSeen } from "./directory-entries.js";
+import { copySeenAttributes, releaseSeen } from "./directory-entries.js";
 import { mayHoldGuestWhiteouts } from "./guest-whiteouts.js";
 import { withHigh } from "./inode-numbers.js";
 import { attrRecord } from "./layers.js";
@@ -78,7 +78,12 @@ export function* readDirectory(
   const out = attrRecord();
   for (let i = Math.max(0, sink.offset - DOT_DOT_OFFSET); i < entries.length; i++) {
     const entry = entries[i] as MergedEntry;
-    const added = yield* addEntry(overlay, handle, entry, i + 1 + DOT_DOT_OFFSET, sink, out);
+    const offset = i + 1 + DOT_DOT_OFFSET;
+    const node = sink.plus ? takeSeen(overlay, handle, entry, out) : undefined;
+    const added =
+      node === undefined
+        ? yield* addEntry(overlay, handle, entry, offset, sink, out)
+        : addNode(overlay, entry, node, offset, sink, out);
     if (!added) {
       break;
     }
@@ -110,17 +115,27 @@ function* addEntry(
     const high = withHigh(entry.inoHigh, entry.numberHigh);
     return sink.add(name, entry.inoLow, high, type >>> 12, offset);
   }
-  const node =
-    (sink.plus ? takeSeen(overlay, handle, entry, out) : undefined) ??
-    (yield* wait(lookup(overlay, parent, name, out, sink.plus)));
+  const node = yield* wait(lookup(overlay, parent, name, out, sink.plus));
   if (typeof node === "number") {
     return node === -ENOENT ? true : sink.plus ? sink.add(name, 0, 0, type >>> 12, offset) : true;
   }
-  const kind = (out[Attr.MODE] as number) >>> 12;
   if (!sink.plus) {
     overlay.nodes.forgetUnknown(node);
-    return sink.add(name, node.inoLow, node.inoHigh, kind, offset);
+    return sink.add(name, node.inoLow, node.inoHigh, (out[Attr.MODE] as number) >>> 12, offset);
   }
+  return addNode(overlay, entry, node, offset, sink, out);
+}
+
+/** Adds an entry that comes with its attributes. */
+function addNode(
+  overlay: Overlay,
+  { name }: MergedEntry,
+  node: OverlayNode,
+  offset: number,
+  sink: DirectoryBuffer,
+  out: AttrRecord,
+): boolean {
+  const kind = (out[Attr.MODE] as number) >>> 12;
   const added = sink.add(name, node.inoLow, node.inoHigh, kind, offset, node, out);
   if (!added && node.tableIndex < 0) {
     overlay.nodes.forget(node);
@@ -144,14 +159,14 @@ function takeSeen(
     seenAt !== parent.changes ||
     type === S_IFDIR ||
     parent.children?.has(name) ||
-    ((entry.attr[Attr.NLINK] as number) > 1 && overlay.upper !== undefined)
+    ((entry.words[entry.attrWord + Attr.NLINK] as number) > 1 && overlay.upper !== undefined)
   ) {
     return undefined;
   }
   seen.delete(name);
-  const { layer, attr, node: lower } = entry;
-  out.set(attr);
-  out[Attr.INO + 1] = withHigh(attr[Attr.INO + 1] as number, numberHigh);
+  const { layer, node: lower } = entry;
+  copySeenAttributes(entry, out);
+  out[Attr.INO + 1] = withHigh(out[Attr.INO + 1] as number, numberHigh);
   const node = adopt(overlay, { type, upper: undefined, lowers: [{ layer, node: lower }] }, out);
   node.known = true;
   overlay.nodes.place(node, parent, name);

@@ -58,15 +58,16 @@ function* addLayer(overlay: Overlay, merge: Merge, directory: LayerNode): Steps<
   }
   const numberHigh = yield* overlay.numberHighOf(directory);
   for (const entry of names.entries.values()) {
-    const { name } = entry;
+    const { name, type, inoLow, inoHigh } = entry;
     if (hidden.has(name)) {
       continue;
     }
     hidden.add(name);
-    if (yield* isHidden(overlay, directory, entry)) {
+    if (mayBeWhiteout(directory, entry) && (yield* isHidden(overlay, directory, name))) {
       continue;
     }
-    shown.push({ ...entry, layer, numberHigh });
+    // Spreading an object takes ten times as long.
+    shown.push({ name, type, inoLow, inoHigh, layer, numberHigh });
     const found = here?.get(name);
     if (found !== undefined) {
       seen?.set(name, found);
@@ -99,16 +100,13 @@ function* namesIn(
   return layer === overlay.upper ? { entries: byName(all), hidden: new Set() } : sortOut(all);
 }
 
+/** Whether what a layer lists may be a whiteout. */
+function mayBeWhiteout({ layer, node }: LayerNode, { type }: DirectoryEntry): boolean {
+  return type === S_IFCHR || type === 0 || (type === S_IFREG && layer.hasXattrWhiteouts(node));
+}
+
 /** Whether an entry of a layer is a whiteout. */
-function* isHidden(
-  overlay: Overlay,
-  { layer, node }: LayerNode,
-  { name, type }: DirectoryEntry,
-): Steps<boolean> {
-  const mayBeFile = type === S_IFREG && layer.hasXattrWhiteouts(node);
-  if (type !== S_IFCHR && type !== 0 && !mayBeFile) {
-    return false;
-  }
+function* isHidden(overlay: Overlay, { layer, node }: LayerNode, name: string): Steps<boolean> {
   const out = attrRecord();
   const found = yield* wait(layer.lookup(node, name, out));
   if (typeof found === "number") {

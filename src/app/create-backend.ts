@@ -1,4 +1,3 @@
-import { defaultCacheSize } from "../config/s3-fields.js";
 import type {
   MemoryShareConfig,
   OverlayShareConfig,
@@ -11,6 +10,7 @@ import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
 import { ReadOnlyBackend } from "../vfs/read-only-backend.js";
 import { XattrMapBackend } from "../vfs/xattr-map-backend.js";
+import { readingOptions } from "./bucket-options.js";
 
 async function createPassthrough(config: PassthroughShareConfig, logger: Logger): Promise<Backend> {
   const { PassthroughBackend } = await import("../../backends/passthrough/passthrough-backend.js");
@@ -38,7 +38,10 @@ async function createMemory(config: MemoryShareConfig, logger: Logger): Promise<
 
 async function createOverlay(config: OverlayShareConfig, logger: Logger): Promise<Backend> {
   const { OverlayBackend } = await import("../../backends/overlay/overlay-backend.js");
-  const { lowerSources, upperSource, xattrNamespace } = await import("./overlay-layers.js");
+  const { checkBucketSettings, lowerSources, upperSource, xattrNamespace } = await import(
+    "./overlay-layers.js"
+  );
+  checkBucketSettings(config);
   return new OverlayBackend({
     lowers: await lowerSources(config, logger),
     upper: config.upper === undefined ? undefined : upperSource(config.upper, config, logger),
@@ -54,18 +57,11 @@ async function createS3(config: S3ShareConfig, logger: Logger): Promise<Backend>
   return createS3Backend({
     bucket: config.bucket,
     prefix: config.prefix,
-    region: config.region,
-    endpoint: config.endpoint,
-    pathStyle: config.pathStyle,
-    anonymous: config.anonymous,
+    ...readingOptions(config),
     readonly: config.readonly,
-    cacheDirectory: config.cacheDir,
-    cacheBytes: config.cacheSize ?? defaultCacheSize(config.cacheDir !== undefined),
     stagingDirectory: config.stagingDir,
     fsync: config.fsync,
     consistency: config.consistency,
-    memoryBytes: config.memoryLimit,
-    dialect: config.attributes,
     onConflict: config.onConflict,
     logger,
   });

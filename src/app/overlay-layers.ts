@@ -4,7 +4,7 @@ import { MemoryBackend } from "../../backends/memory/memory-backend.js";
 import type { LayerSource, UpperSource } from "../../backends/overlay/layers.js";
 import type { XattrNamespace } from "../../backends/overlay/xattr-names.js";
 import { PassthroughBackend } from "../../backends/passthrough/passthrough-backend.js";
-import { defaultCacheSize, parseBucketPath } from "../config/s3-fields.js";
+import { parseBucketPath } from "../config/s3-fields.js";
 import type { OverlayShareConfig } from "../config/share-config.js";
 import { parseSize } from "../config/size.js";
 import { ATTR_WORDS } from "../vfs/attributes.js";
@@ -12,6 +12,7 @@ import type { Backend } from "../vfs/backend.js";
 import { GatewayError } from "../vfs/gateway-error.js";
 import type { Logger } from "../vfs/logger.js";
 import type { Caller, VfsNode } from "../vfs/node.js";
+import { readingOptions } from "./bucket-options.js";
 
 const MEMORY = /^memory(?::(.*))?$/;
 const BUCKET = /^s3:(.*)$/s;
@@ -43,16 +44,20 @@ function bucketOf(lower: string): string | undefined {
   return BUCKET.exec(lower)?.[1];
 }
 
-/**
- * The layers that are read: host directories, or what is in buckets.
- * @throws GatewayError for what names no bucket, and for settings that are of no use
- */
-export async function lowerSources(config: OverlayShareConfig, logger: Logger): Promise<LayerSource[]> {
+/** @throws GatewayError for settings of buckets where no layer is in one */
+export function checkBucketSettings(config: OverlayShareConfig): void {
   const hasBucket = config.lower.some((lower) => bucketOf(lower) !== undefined);
   const useless = hasBucket ? undefined : BUCKET_SETTINGS.find(([setting]) => config[setting] !== undefined);
   if (useless !== undefined) {
     throw new GatewayError("usage", `${useless[1]}: expected a layer in a bucket, such as --lower s3:BUCKET`);
   }
+}
+
+/**
+ * The layers that are read: host directories, or what is in buckets.
+ * @throws GatewayError for what names no bucket
+ */
+export function lowerSources(config: OverlayShareConfig, logger: Logger): Promise<LayerSource[]> {
   return Promise.all(
     config.lower.map(async (lower) => {
       const bucket = bucketOf(lower);
@@ -75,14 +80,10 @@ async function bucketBackend(path: string, config: OverlayShareConfig, logger: L
     );
   }
   const { createS3Backend } = await import("../../backends/s3/create-s3-backend.js");
-  const { region, endpoint, pathStyle, anonymous, cacheDir, cacheSize, memoryLimit, attributes } = config;
   return createS3Backend({
     ...place,
-    ...{ region, endpoint, pathStyle, anonymous, logger },
-    cacheDirectory: cacheDir,
-    cacheBytes: cacheSize ?? defaultCacheSize(cacheDir !== undefined),
-    memoryBytes: memoryLimit,
-    dialect: attributes,
+    ...readingOptions(config),
+    logger,
     // Lower layers are not written to, by anybody.
     ...{ readonly: true, consistency: "immutable" },
     ...{ stagingDirectory: undefined, fsync: "off", onConflict: "error" },

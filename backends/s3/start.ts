@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GatewayError } from "../../src/vfs/gateway-error.js";
 import type { Logger } from "../../src/vfs/logger.js";
+import { makeTemporaryDirectory } from "../../src/vfs/temporary-directory.js";
 import { AttributeFile } from "./attributes/attribute-file.js";
 import { AttributeStore } from "./attributes/attribute-store.js";
 import { MemoryBudget } from "./cache/memory-budget.js";
@@ -65,26 +66,6 @@ function describe(options: S3BackendOptions, features: StoreFeatures): string {
   return `${share}: ${details.join(", ")}`;
 }
 
-/** Removes temporary caches of processes that ended without doing so. */
-function removeLeftovers(logger: Logger): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = name.startsWith(TEMPORARY) ? Number(name.slice(TEMPORARY.length).split("-", 1)[0]) : 0;
-    if (pid > 0 && !isRunning(pid)) {
-      logger.debug({ name }, "removing the cache of a process that is gone");
-      rmSync(join(tmpdir(), name), { recursive: true, force: true });
-    }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
 /** Where a share has its files, and how to leave that. */
 interface Directories {
   readonly cache: string;
@@ -93,23 +74,20 @@ interface Directories {
 }
 
 /** What is not configured is temporary. */
-function prepareDirectories({ cacheDirectory, stagingDirectory, logger }: S3BackendOptions): Directories {
-  const temporary: string[] = [];
-  const makeTemporary = () => {
-    removeLeftovers(logger);
-    const path = mkdtempSync(join(tmpdir(), `${TEMPORARY}${process.pid}-`));
-    temporary.push(path);
-    return path;
+function prepareDirectories({ cacheDirectory, stagingDirectory }: S3BackendOptions): Directories {
+  let temporary: string | undefined;
+  const makeTemporary = (name: string) => {
+    temporary ??= makeTemporaryDirectory(tmpdir(), TEMPORARY);
+    return join(temporary, name);
   };
-  if (cacheDirectory !== undefined) {
-    mkdirSync(cacheDirectory, { recursive: true });
-  }
+  const cache = cacheDirectory ?? makeTemporary("cache");
+  mkdirSync(cache, { recursive: true });
   return {
-    cache: cacheDirectory ?? makeTemporary(),
-    staging: stagingDirectory ?? makeTemporary(),
+    cache,
+    staging: stagingDirectory ?? makeTemporary("staging"),
     leave: () => {
-      for (const path of temporary) {
-        rmSync(path, { recursive: true, force: true });
+      if (temporary !== undefined) {
+        rmSync(temporary, { recursive: true, force: true });
       }
     },
   };

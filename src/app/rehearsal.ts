@@ -1,5 +1,4 @@
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
-import { join } from "node:path";
+import { statfsSync } from "node:fs";
 import { OverlayBackend } from "../../backends/overlay/overlay-backend.js";
 import type { CachePolicy } from "../config/cache-policy.js";
 import type { OverlayShareConfig } from "../config/share-config.js";
@@ -7,11 +6,12 @@ import type { SessionFeatures } from "../fuse/features.js";
 import { FuseSession } from "../fuse/session.js";
 import { Lane } from "../native/lane.js";
 import type { Logger } from "../vfs/logger.js";
+import { makeTemporaryDirectory } from "../vfs/temporary-directory.js";
 import { hasHostUpper, lowerSources, upperSource, xattrNamespace } from "./overlay-layers.js";
 import { type Rehearsal, warmUp } from "./warm-up.js";
 
 const SCRATCH = "/dev/shm";
-const PREFIX = /^virtiofs-gateway-warm-up-(\d+)-/;
+const PREFIX = "virtiofs-gateway-warm-up-";
 const TMPFS_MAGIC = 0x01021994;
 const SILENT: Logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} };
 
@@ -31,11 +31,7 @@ async function start(
   lowers: readonly string[],
   upper: string,
 ): Promise<Rehearsal> {
-  const config: OverlayShareConfig = {
-    ...real,
-    ...{ lower: [...lowers], upper, work: `${upper}.work` },
-    ...{ region: undefined, endpoint: undefined, cacheDir: undefined, cacheSize: undefined },
-  };
+  const config: OverlayShareConfig = { ...real, lower: [...lowers], upper, work: `${upper}.work` };
   const layers = {
     lowers: await lowerSources(config, SILENT),
     upper: upperSource(upper, config, SILENT),
@@ -65,17 +61,6 @@ async function start(
   };
 }
 
-/** What processes left that did not end by themselves. */
-function removeLeftovers(): void {
-  for (const name of readdirSync(SCRATCH)) {
-    const path = join(SCRATCH, name);
-    const pid = Number(PREFIX.exec(name)?.[1]);
-    if (pid > 0 && !existsSync(`/proc/${pid}`) && lstatSync(path).uid === process.getuid?.()) {
-      rmSync(path, { recursive: true, force: true });
-    }
-  }
-}
-
 /**
  * See {@link warmUp}: of an overlay with an upper layer on the host. It takes place in memory: thousands of files that are made
  * and removed on a disk would slow down what the guest makes next, as ext4 walks over what was removed lately.
@@ -84,8 +69,7 @@ export async function rehearse(served: Served): Promise<void> {
   if (!hasHostUpper(served.config) || statfsSync(SCRATCH).type !== TMPFS_MAGIC) {
     return;
   }
-  removeLeftovers();
-  const directory = mkdtempSync(join(SCRATCH, `virtiofs-gateway-warm-up-${process.pid}-`));
+  const directory = makeTemporaryDirectory(SCRATCH, PREFIX);
   const { batches, isServed } = served;
   await warmUp(directory, (lowers, upper) => start(served, lowers, upper), batches, isServed);
 }
